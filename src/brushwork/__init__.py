@@ -1,0 +1,55 @@
+"""Brushwork paints a photo in the manner of any artwork."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from brushwork.api import Result, stylize
+    from brushwork.errors import BrushworkError
+    from brushwork.events import Event, Finished, Losses, Progress, Started
+    from brushwork.images import Picture, read_picture
+    from brushwork.jobs import Style, Stylize
+    from brushwork.run import run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BrushworkError": "errors",
+    "Event": "events",
+    "Finished": "events",
+    "Losses": "events",
+    "Picture": "images",
+    "Progress": "events",
+    "Result": "api",
+    "Started": "events",
+    "Style": "jobs",
+    "Stylize": "jobs",
+    "read_picture": "images",
+    "run": "run",
+    "stylize": "api",
+}
+
+__all__ = [
+    "BrushworkError",
+    "Event",
+    "Finished",
+    "Losses",
+    "Picture",
+    "Progress",
+    "Result",
+    "Started",
+    "Style",
+    "Stylize",
+    "read_picture",
+    "run",
+    "stylize",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Importing torch takes seconds; `brushwork --help` and `import brushwork` do without it.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'brushwork' has no attribute {name!r}")
+    return getattr(import_module(f"brushwork.{_HOMES[name]}"), name)

@@ -1,0 +1,82 @@
+"""The Python door: build a job, drain its events, return a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brushwork.encode import encode_picture, format_of, to_image
+from brushwork.errors import InputError
+from brushwork.events import Finished, Losses
+from brushwork.images import Picture, Source, read_picture
+from brushwork.jobs import STARTS, Style, Stylize, build
+from brushwork.optimize.engine import Sources
+from brushwork.outputs import files
+from brushwork.run import run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IN_MEMORY = "(in memory)"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A painted picture, the weighted losses it ended with, and the job that made it."""
+
+    picture: Picture
+    losses: Losses
+    job: Stylize
+
+    @property
+    def image(self) -> Image:
+        """The picture as an 8-bit PIL image, with the photo's alpha if it had one."""
+        return to_image(self.picture.pixels, self.picture.alpha, rounding=self.job.rounding)
+
+    def save(self, path: str | Path, *, overwrite: bool = False, quality: int = 95) -> Path:
+        """Write the picture; the suffix decides the format. Raises OutputError, InputError."""
+        place = Path(path)
+        kind = format_of(place)
+        files.check_place(place, overwrite=overwrite)
+        files.write(place, encode_picture(self.picture, kind, quality=quality, rounding=self.job.rounding))
+        return place
+
+
+def stylize(
+    content: Source,
+    styles: Source | Sequence[Source | tuple[Source, float]],
+    **options: Any,
+) -> Result:
+    """Paint a photo in the manner of one or several paintings.
+
+    ``content`` and each style are a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W); a style
+    may be a pair with its weight. ``options`` are the settings of ``Stylize``: size=1024, strength=0.7 …
+    Raises BrushworkError for what the caller can mend.
+    """
+    pairs = _pairs(styles)
+    named = [Style(path=_name(style), weight=weight) for style, weight in pairs]
+    job = build(Stylize, {"content": _name(content), "styles": named, **options})
+
+    def read(source: Source) -> Picture:
+        return read_picture(source, max_pixels=job.max_pixels)
+
+    init = None if job.init in STARTS else read(job.init)
+    sources = Sources(read(content), [read(style) for style, _ in pairs], init)
+    for event in run(job, sources):
+        if isinstance(event, Finished):
+            return Result(event.picture, event.losses, job)
+    raise AssertionError("an engine ends with Finished")
+
+
+def _pairs(styles: Any) -> list[tuple[Source, float]]:
+    several = styles if isinstance(styles, (list, tuple)) else [styles]
+    pairs = [style if isinstance(style, tuple) else (style, 1.0) for style in several]
+    if not pairs:
+        raise InputError("no style: give at least one painting")
+    return pairs
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, (str, Path)) else IN_MEMORY

@@ -1,0 +1,246 @@
+"""Pictures as files: PNG, JPEG, WebP, TIFF, AVIF and HEIF, with the job that made them inside."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from brushwork.decode import kind_of, open_header, reading
+from brushwork.errors import InputError, MissingExtraError
+from brushwork.images import Picture, opened
+from brushwork.profiles import srgb_profile
+from brushwork.samples import exif_of
+
+Rounding = Literal["round", "truncate"]
+
+_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+}
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536, "HEIF": 16_384}
+_PROGRAM = "brushwork"  # the PNG keyword, and EXIF's and TIFF's Software, by which a job is known as ours
+
+
+def format_of(path: Path) -> str:
+    """Return the format that the suffix of ``path`` stands for; InputError for one we do not write."""
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        reason = f"cannot write {suffix} files" if suffix else "the suffix is missing"
+        raise InputError(f"{path}: {reason}; use {', '.join(_FORMATS)}")
+    return _FORMATS[suffix]
+
+
+def to_array(pixels: Tensor, *, bits: int = 8, rounding: Rounding = "round") -> NDArray[Any]:
+    """Turn (1, C, H, W) pixels into (H, W, C) uint8, or uint16 when ``bits`` is 16.
+
+    Values are clipped to 0..1; ``truncate`` rounds down, as casting to uint8 does in the published recipes,
+    except that a value meant as a whole level stays on it. NaN raises InputError.
+    """
+    if pixels.ndim != 4 or pixels.shape[0] != 1:
+        raise InputError(f"pixels of shape {tuple(pixels.shape)}; give (1, C, H, W)")
+    values = pixels[0].detach().to("cpu", torch.float32).permute(1, 2, 0)
+    if bool(values.isnan().any()):
+        raise InputError("the pixels hold NaN; lower the learning rate or the weights")
+    top = 65535 if bits == 16 else 255
+    # k/top*top may come out a hair below k in float32; 2^-23 lifts it back.
+    shift = 0.5 if rounding == "round" else top * 2.0**-23
+    levels = values.clamp(0, 1).mul_(top).add_(shift).clamp_(max=top).floor_()
+    return np.ascontiguousarray(levels.numpy().astype(np.uint16 if bits == 16 else np.uint8))
+
+
+def to_image(pixels: Tensor, alpha: Tensor | None = None, *, rounding: Rounding = "round") -> Image.Image:
+    """Turn (1, 3, H, W) pixels, 0..1, and a (1, 1, H, W) alpha into an 8-bit RGB or RGBA image."""
+    return Image.fromarray(_levels(Picture(pixels, alpha), 8, rounding))
+
+
+def encode_picture(
+    picture: Picture,
+    format: str,
+    *,
+    job: str | None = None,
+    quality: int = 95,
+    rounding: Rounding = "round",
+) -> bytes:
+    """Encode a picture as the bytes of a file, tagged as sRGB, with its dpi and alpha where they can be kept.
+
+    16-bit pictures stay so in PNG and TIFF and become 8 bit elsewhere. ``job`` (a JSON text) is embedded
+    for ``read_job``. ``quality``, 1..100, is for JPEG, WebP, AVIF and HEIF. Equal input gives equal bytes.
+    Raises InputError for an unknown format, a picture too large for it or a job too long for it, and
+    MissingExtraError for HEIF without its extra.
+    """
+    if format not in _WRITERS:
+        raise InputError(f"cannot write {format}; use one of {', '.join(_WRITERS)}")
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality {quality}; give 1 to 100")
+    longest = max(picture.pixels.shape[-2:])
+    if longest > _LONGEST.get(format, longest):
+        raise InputError(f"{longest} pixels a side; {format} holds {_LONGEST[format]:,}, write a PNG or TIFF")
+    return _WRITERS[format](picture, job, quality, rounding)
+
+
+def read_job(path: Path) -> str:
+    """Return the job that ``encode_picture`` embedded in a file; InputError when there is none."""
+    with opened(path) as stream:
+        kind = kind_of(stream, str(path))
+        with reading(str(path)):
+            job = _JOBS.get(kind, _exif_job)(open_header(stream, kind))
+    if not job:
+        raise InputError(f"{path}: carries no job; give a picture that brushwork wrote with its metadata")
+    return job
+
+
+def _levels(picture: Picture, bits: int, rounding: Rounding) -> NDArray[Any]:
+    """(H, W, 3), or (H, W, 4) with alpha; alpha is always rounded, lest opaque become nearly so."""
+    colours = to_array(picture.pixels, bits=bits, rounding=rounding)
+    if picture.alpha is None:
+        return colours
+    return np.concatenate([colours, to_array(picture.alpha, bits=bits)], axis=2)
+
+
+# ------------------------------------------------------------------------------------------------- writers
+
+
+def _png(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    import imagecodecs  # Pillow cannot write 16-bit colour
+
+    data = bytes(imagecodecs.png_encode(_levels(picture, picture.bits, rounding)))
+    extras = [_chunk(b"sRGB", b"\1")]  # relative colorimetric
+    if picture.dpi:
+        per_metre = (round(dots / 0.0254) for dots in picture.dpi)
+        extras.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if job:
+        extras.append(_chunk(b"iTXt", _PROGRAM.encode() + b"\0\0\0\0\0" + job.encode()))
+    return data[:33] + b"".join(extras) + data[33:]  # 33: the signature and IHDR, which come first
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _tiff(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        _levels(picture, picture.bits, rounding),
+        photometric="rgb",
+        extrasamples=None if picture.alpha is None else ["unassalpha"],
+        compression="zlib",
+        predictor=True,
+        iccprofile=srgb_profile(),
+        resolution=picture.dpi,
+        resolutionunit="inch" if picture.dpi else None,
+        description=job.encode() if job else None,
+        software=_PROGRAM if job else False,
+        metadata=None,
+    )
+    return buffer.getvalue()
+
+
+def _jpeg(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    # The pixels already lie over white, so leaving the alpha out is compositing.
+    image = to_image(picture.pixels, rounding=rounding)
+    exif = _exif(picture, job)
+    if len(exif) > 65_533:
+        raise InputError(f"a job of {len(job or ''):,} characters exceeds JPEG's 64 kB; write a PNG")
+    options = {"dpi": picture.dpi} if picture.dpi else {}
+    # Full chroma: halved, it frays the edges of saturated brush strokes.
+    return _saved(image, "JPEG", quality=quality, subsampling=0, exif=exif, **options)
+
+
+def _webp(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    image = to_image(picture.pixels, picture.alpha, rounding=rounding)
+    return _saved(image, "WEBP", quality=quality, exif=_exif(picture, job))
+
+
+def _avif(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    image = to_image(picture.pixels, picture.alpha, rounding=rounding)
+    return _saved(image, "AVIF", quality=quality, subsampling="4:4:4", exif=_exif(picture, job))
+
+
+def _heif(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingExtraError("HEIC pictures need an extra: pip install 'brushwork[heif]'") from error
+    image = to_image(picture.pixels, picture.alpha, rounding=rounding)
+    image.info["icc_profile"] = srgb_profile()
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, quality=quality, chroma=444, exif=_exif(picture, job))
+    return buffer.getvalue()
+
+
+def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format, icc_profile=srgb_profile(), **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"this picture cannot be written as {format} ({error}); write a PNG") from error
+    return buffer.getvalue()
+
+
+_WRITERS: dict[str, Callable[[Picture, str | None, int, Rounding], bytes]] = {
+    "PNG": _png,
+    "JPEG": _jpeg,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "AVIF": _avif,
+    "HEIF": _heif,
+}
+
+
+# ----------------------------------------------------------------------------------------------------- jobs
+
+
+def _exif(picture: Picture, job: str | None) -> bytes:
+    exif = Image.Exif()
+    if picture.dpi:
+        exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = picture.dpi
+        exif[ExifTags.Base.ResolutionUnit] = 2  # inches
+    if job:
+        exif[ExifTags.Base.Software] = _PROGRAM
+        # EXIF knows plain ASCII and UTF-16; the shorter one leaves more room under JPEG's 64 kB.
+        comment = b"ASCII\0\0\0" + job.encode() if job.isascii() else b"UNICODE\0" + job.encode("utf-16-le")
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    return exif.tobytes() if len(exif) else b""
+
+
+def _exif_job(image: Image.Image) -> str | None:
+    exif = exif_of(image)
+    comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if exif.get(ExifTags.Base.Software) != _PROGRAM or not isinstance(comment, bytes):
+        return None
+    code, text = comment[:8], comment[8:]
+    return text.decode("utf-16-le" if code.startswith(b"UNICODE") else "ascii")
+
+
+def _png_job(image: Image.Image) -> str | None:
+    text = image.info.get(_PROGRAM)
+    return str(text) if text else None
+
+
+def _tiff_job(image: Image.Image) -> str | None:
+    tags = image.getexif()
+    if tags.get(ExifTags.Base.Software) != _PROGRAM:
+        return None
+    # Pillow takes TIFF text for Latin-1, which loses nothing; ours is UTF-8.
+    return str(tags.get(ExifTags.Base.ImageDescription, "")).encode("latin-1").decode()
+
+
+_JOBS: dict[str, Callable[[Image.Image], str | None]] = {"PNG": _png_job, "TIFF": _tiff_job}

@@ -1,0 +1,204 @@
+"""Downloads of full-precision weights: one table, a cache folder, resuming, verified by hash."""
+
+import http.client
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+from urllib import request
+from urllib.error import HTTPError
+
+from brushwork.errors import WeightsError
+
+Progress = Callable[[int, int | None], None]
+"""Told the bytes that are here and those in all, or None where the server does not say."""
+
+_TIMEOUT: Final = 30.0  # seconds to connect, and between two pieces
+_PIECE: Final = 1 << 18  # bytes
+_ATTEMPTS: Final = 10  # a connection that breaks is taken up again as long as each attempt brings something
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to download: ``digest`` is its hash as its publisher states it, maybe only the beginning."""
+
+    name: str
+    file: str
+    url: str
+    algorithm: Literal["md5", "sha256"]
+    digest: str
+    what: str
+    licence: str
+
+
+DOWNLOADS: Final[dict[str, Download]] = {
+    download.name: download
+    for download in (
+        Download(
+            name="keras",
+            file="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            url="https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            algorithm="md5",  # the hash that Keras's own vgg19.py checks
+            digest="253f8cb515780f3b799900260a226db6",
+            what="Oxford's VGG19 without its classifier, as Keras publishes it; 80 MB",
+            licence="CC BY 4.0, Simonyan and Zisserman, Visual Geometry Group",
+        ),
+        Download(
+            name="torchvision",
+            file="vgg19-dcbb9e9d.pth",
+            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            algorithm="sha256",
+            digest="dcbb9e9d",  # PyTorch states it in the file's name
+            what="VGG19 as torchvision trained it anew; 548 MB",
+            licence="BSD 3-Clause, torchvision",
+        ),
+    )
+}
+"""What can be downloaded, by name."""
+
+
+class _RefusedError(Exception):
+    """The server answered that it will not send the file."""
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``$BRUSHWORK_CACHE``, else the system's cache folder; not created here."""
+    import pooch
+
+    chosen = os.environ.get("BRUSHWORK_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("brushwork"))
+
+
+def downloaded(name: str, *, cache: Path | None = None) -> Path | None:
+    """The verified file of an earlier :func:`fetch`, or None; a damaged one raises :class:`WeightsError`."""
+    path = (cache or cache_folder()) / _entry(name).file
+    if not path.is_file():
+        return None
+    if not _intact(path, _entry(name)):
+        raise WeightsError(f"{path}: damaged, its hash differs; delete it or run `brushwork doctor --fetch`")
+    return path
+
+
+def fetch(
+    name: str, *, cache: Path | None = None, url: str | None = None, progress: Progress | None = None
+) -> Path:
+    """Download an entry of :data:`DOWNLOADS`, or take up where an earlier call stopped, and verify its hash.
+
+    ``cache`` replaces :func:`cache_folder`, ``url`` the table's address (a mirror). A file that is there and
+    intact is not downloaded again. Raises :class:`WeightsError` without a network, for other bytes than the
+    publisher's and for a folder that cannot be written to.
+    """
+    entry = _entry(name)
+    target = (cache or cache_folder()) / entry.file
+    if target.is_file() and _intact(target, entry):
+        return target
+    part = target.with_name(target.name + ".part")
+    _prepare(part)
+    try:
+        _download(url or entry.url, part, target, progress)
+    except WeightsError:
+        if not part.stat().st_size:  # nothing to go on from, so nothing to leave behind
+            part.unlink()
+        raise
+    if not _intact(part, entry):
+        part.unlink()
+        raise WeightsError(
+            f"{url or entry.url}: other bytes than the publisher's ({entry.algorithm} not {entry.digest}), "
+            f"the download was deleted; try again or {_by_hand(target)}"
+        )
+    part.replace(target)
+    return target
+
+
+def _entry(name: str) -> Download:
+    if name not in DOWNLOADS:
+        raise WeightsError(f"{name!r} is not in the table of downloads; choose from {', '.join(DOWNLOADS)}")
+    return DOWNLOADS[name]
+
+
+def _intact(path: Path, entry: Download) -> bool:
+    import pooch
+
+    return pooch.file_hash(str(path), alg=entry.algorithm).startswith(entry.digest)
+
+
+def _by_hand(target: Path) -> str:
+    return f"put the file at {target} by hand or give it with --weights FILE"
+
+
+def _prepare(part: Path) -> None:
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.open("ab").close()
+    except OSError as error:
+        raise WeightsError(_unwritable(part.parent, error)) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return f"{folder}: cannot be written to ({error.strerror}); set BRUSHWORK_CACHE to another folder"
+
+
+def _download(url: str, part: Path, target: Path, progress: Progress | None) -> None:
+    """Append to ``part`` until it is complete; attempts go on while they bring something."""
+    for _ in range(_ATTEMPTS):
+        before = part.stat().st_size
+        try:
+            return _attempt(url, part, progress)
+        except (_RefusedError, OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, _RefusedError) or part.stat().st_size <= before:
+                raise WeightsError(f"{url}: cannot be downloaded ({error}); {_by_hand(target)}") from error
+    raise WeightsError(f"{url}: broke off {_ATTEMPTS} times; run it again to go on, or {_by_hand(target)}")
+
+
+def _attempt(url: str, part: Path, progress: Progress | None) -> None:
+    start = part.stat().st_size
+    headers = {"User-Agent": "brushwork"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        response: http.client.HTTPResponse = request.urlopen(
+            request.Request(url, headers=headers), timeout=_TIMEOUT
+        )
+    except HTTPError as error:
+        with error:
+            if error.code == 416 and start:  # nothing after our last byte: the hash tells whether that is all
+                return
+            raise _RefusedError(f"HTTP {error.code} {error.reason}") from error
+    with response, part.open("r+b") as stream:
+        start = _place_to_write(response, stream, start)
+        _receive(response, stream, start, progress)
+
+
+def _place_to_write(response: http.client.HTTPResponse, stream: BinaryIO, start: int) -> int:
+    """Go to where the body belongs: the end, or the beginning if the server sends the whole file again."""
+    resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(
+        f"bytes {start}-"
+    )
+    if response.status == 206 and not resumed:
+        raise _RefusedError("the server sent another range than asked for")
+    if not resumed:
+        stream.truncate(0)
+    return stream.seek(start if resumed else 0)
+
+
+def _receive(
+    response: http.client.HTTPResponse, stream: BinaryIO, start: int, progress: Progress | None
+) -> None:
+    length = response.headers.get("Content-Length")
+    total = start + int(length) if length else None
+    done = start
+    while piece := response.read(_PIECE):
+        _write(stream, piece)
+        done += len(piece)
+        if progress:
+            progress(done, total)
+    # http.client takes a connection closed early for the end of the body.
+    if total is not None and done < total:
+        raise ConnectionError(f"broke off after {done} of {total} bytes")
+
+
+def _write(stream: BinaryIO, piece: bytes) -> None:
+    try:
+        stream.write(piece)
+    except OSError as error:
+        raise WeightsError(_unwritable(Path(stream.name).parent, error)) from error

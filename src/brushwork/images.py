@@ -1,0 +1,195 @@
+"""Pictures as tensors: read from anything, resized by any of the usual methods."""
+
+import contextlib
+import io
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from brushwork.decode import Samples, check_size, decode, image_samples, reading
+from brushwork.errors import InputError
+from brushwork.profiles import to_srgb
+
+MAX_PIXELS = 250_000_000
+
+Method = Literal["nearest", "bilinear", "lanczos", "bicubic", "area"]
+Source = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, upright, over white where it is transparent."""
+
+    pixels: Tensor  # float32 (1, 3, H, W), RGB, sRGB-encoded, 0..1
+    alpha: Tensor | None = None  # float32 (1, 1, H, W), 0..1; None when opaque
+    bits: int = 8  # 8 or 16, the depth of the source
+    dpi: tuple[float, float] | None = None  # across, down
+
+
+def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture from a path, the bytes of a file, a Pillow image, an array or a tensor.
+
+    Files may be JPEG, PNG, WebP, TIFF, GIF (of animations the first frame), AVIF, BMP and HEIC; EXIF
+    rotation and colour profiles are applied, and 16 bits stay 16. Arrays are (H, W) or (H, W, 1, 3 or 4),
+    tensors (C, H, W) or (1, C, H, W); integers span their type, floats 0..1.
+
+    Raises InputError, in one line with the remedy, for whatever cannot be read or has more than
+    ``max_pixels`` pixels, and MissingExtraError for HEIC without its extra.
+    """
+    match source:
+        case str() | Path():
+            with opened(source) as stream:
+                samples = decode(stream, str(source), max_pixels)
+            return _picture(samples)
+        case bytes():
+            return _picture(decode(io.BytesIO(source), "the given bytes", max_pixels))
+        case Image.Image():
+            return _from_image(source, max_pixels)
+        case np.ndarray():
+            return _from_array(source, max_pixels)
+        case Tensor():
+            return _from_tensor(source, max_pixels)
+        case _:
+            raise InputError(f"no picture in a {type(source).__name__}; give a path, an image or an array")
+
+
+def resize(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
+    """Resize (N, C, H, W) pixels, 0..1, to ``height`` x ``width``; the same size returns the input itself.
+
+    ``bilinear`` is TensorFlow 2's: half-pixel centres, no antialiasing. The others are Pillow's filters, in
+    float so that 16 bits survive (``area`` is its BOX), with overshoot clipped to 0..1.
+    """
+    if method not in get_args(Method):
+        raise InputError(f"resize method {method!r}; give one of {', '.join(get_args(Method))}")
+    if height < 1 or width < 1:
+        raise InputError(f"a size of {width} x {height} pixels; both sides must be at least 1")
+    if pixels.shape[-2:] == (height, width):
+        return pixels
+    if method == "bilinear":
+        return functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
+    planes = pixels.detach().to("cpu", torch.float32).flatten(0, 1).numpy()
+    resized = [
+        np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method])) for plane in planes
+    ]
+    result = torch.from_numpy(np.stack(resized)).clamp_(0, 1)
+    return result.unflatten(0, pixels.shape[:2]).to(pixels)
+
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+}
+
+
+@contextlib.contextmanager
+def opened(path: str | Path) -> Generator[IO[bytes]]:
+    """Open a file for reading; InputError says why when that fails."""
+    try:
+        with Path(path).open("rb") as stream:
+            yield stream
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the spelling and the folder") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder; name one picture in it") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it; change that or copy it elsewhere") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); check the path") from error
+
+
+# -------------------------------------------------------------------------------------------- from samples
+
+# EXIF orientation: whether rows and columns are swapped, then which axes are mirrored.
+_TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
+    1: (False, ()),
+    2: (False, (-1,)),
+    3: (False, (-2, -1)),
+    4: (False, (-2,)),
+    5: (True, ()),
+    6: (True, (-1,)),
+    7: (True, (-2, -1)),
+    8: (True, (-2,)),
+}
+
+
+def _picture(samples: Samples) -> Picture:
+    top = np.iinfo(samples.colours.dtype).max
+    swapped, mirrored = _TURNS[samples.orientation]
+
+    def upright(planes: NDArray[np.float32]) -> Tensor:
+        # (H, W, C) to (1, C, H, W)
+        tensor = torch.from_numpy(planes).permute(2, 0, 1)[None]
+        return (tensor.mT if swapped else tensor).flip(mirrored)
+
+    colours = upright(to_srgb(samples.colours, samples.space, samples.profile))
+    alpha = (
+        None
+        if samples.alpha is None
+        else upright(samples.alpha[..., None].astype(np.float32) / np.float32(top))
+    )
+    dpi = (samples.dpi[1], samples.dpi[0]) if samples.dpi and swapped else samples.dpi
+    return _composited(colours, alpha, bits=8 if top == 255 else 16, dpi=dpi)
+
+
+def _composited(
+    colours: Tensor, alpha: Tensor | None, *, bits: int, dpi: tuple[float, float] | None = None
+) -> Picture:
+    if alpha is None or bool((alpha == 1).all()):
+        return Picture(colours.contiguous(), None, bits, dpi)
+    # Over white: what lies under full transparency is rubbish and must not reach the style or the content.
+    return Picture((colours * alpha + (1 - alpha)).contiguous(), alpha.contiguous(), bits, dpi)
+
+
+# ----------------------------------------------------------------------------- from images, arrays, tensors
+
+
+def _from_image(image: Image.Image, max_pixels: int) -> Picture:
+    name = str(getattr(image, "filename", "")) or "the given image"
+    check_size(image.size, name, max_pixels)
+    with reading(name):
+        return _picture(image_samples(image, name))
+
+
+def _from_array(array: NDArray[Any], max_pixels: int) -> Picture:
+    planes = array if array.ndim == 3 else array[..., None]
+    if planes.ndim != 3 or planes.shape[2] not in (1, 3, 4):
+        raise InputError(f"an array of shape {array.shape}; give (H, W) or (H, W, 1, 3 or 4)")
+    check_size((planes.shape[1], planes.shape[0]), "the given array", max_pixels)
+    tops = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
+    top = tops.get(array.dtype.name)
+    if top is None:
+        raise InputError(f"an array of {array.dtype.name}; give uint8, uint16 or float 0..1")
+    values = np.ascontiguousarray(np.moveaxis(planes, 2, 0), dtype=np.float32) / np.float32(top)
+    return _from_planes(torch.from_numpy(values)[None], "array", bits=16 if top == 65535 else 8)
+
+
+def _from_tensor(tensor: Tensor, max_pixels: int) -> Picture:
+    planes = tensor[None] if tensor.ndim == 3 else tensor
+    if planes.ndim != 4 or planes.shape[0] != 1 or planes.shape[1] not in (1, 3, 4):
+        raise InputError(f"a tensor of shape {tuple(tensor.shape)}; give (3, H, W) or (1, 3, H, W)")
+    check_size((planes.shape[3], planes.shape[2]), "the given tensor", max_pixels)
+    if not tensor.is_floating_point() and tensor.dtype != torch.uint8:
+        raise InputError(f"a tensor of {tensor.dtype}; give uint8 or float 0..1")
+    values = planes.detach().to("cpu", torch.float32, copy=True)
+    return _from_planes(values / 255 if tensor.dtype == torch.uint8 else values, "tensor", bits=8)
+
+
+def _from_planes(planes: Tensor, name: str, *, bits: int) -> Picture:
+    """Make a picture of (1, 1, 3 or 4, H, W) float planes; floats count as 8 bit, what most came from."""
+    low, high = planes.aminmax()
+    # Written so that NaN fails too; the slack is for sums like 0.1 + 0.9 in half precision.
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise InputError(f"values {float(low):g}..{float(high):g} in the given {name}; scale floats to 0..1")
+    planes = planes.clamp(0, 1)
+    colours = planes[:, :3].expand(-1, 3, -1, -1)
+    return _composited(colours, planes[:, 3:] if planes.shape[1] == 4 else None, bits=bits)

@@ -1,0 +1,279 @@
+"""What a user asks for: frozen, checked when it is built, to JSON and back unchanged.
+
+Every option is written once, here: its name, default, bounds and help. The command line derives its
+flags from these fields (``metavar`` and ``plural`` in ``json_schema_extra`` say how one is typed).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from brushwork.errors import InputError
+from brushwork.recipes import read_recipe
+
+STARTS = ("content", "noise", "style")
+"""The starts that ``init`` can name; anything else is a picture file."""
+
+LAYER = r"block(1|2)_(conv[12]|pool)|block[345]_(conv[1-4]|pool)"
+
+
+def option(help: str, metavar: str | None = None, **more: Any) -> Any:
+    """A job's field with its help; ``metavar`` names its value on the command line."""
+    return Field(description=help, json_schema_extra={"metavar": metavar} if metavar else None, **more)
+
+
+def _weighted(value: object) -> object:
+    """Turn ``["block1_conv1:2", "block2_conv1"]`` into ``{"block1_conv1": 2, "block2_conv1": 1}``."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, dict) or not isinstance(value, (list, tuple)):
+        return value
+    pairs = (str(item).rpartition(":") for item in cast("list[object]", value))
+    return {name or weight: (weight if name else 1.0) for name, _, weight in pairs}
+
+
+Layer = Annotated[str, Field(pattern=f"^({LAYER})$")]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LayerWeights = Annotated[dict[Layer, Weight], BeforeValidator(_weighted), Field(min_length=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Scales = Annotated[
+    dict[Fraction, Annotated[float, Field(gt=0)]], BeforeValidator(_weighted), Field(min_length=1)
+]
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Settings(Frozen):
+    """Everything that decides how the picture looks; a recipe sets some of it, explicit options the rest."""
+
+    size: Annotated[int, Field(ge=16, le=65536)] | Literal["original"] = option(
+        "long side of the result in pixels, or 'original'", "PX|original", default=512
+    )
+    rows: int | None = option(
+        "height of the result, for recipes that fix it; --size overrides", "PX", default=None, ge=16, le=65536
+    )
+    strength: float = option("from the photo (0) to the painting (1)", "0..1", default=0.5, ge=0, le=1)
+    stroke_size: float = option(
+        "size of the style's detail relative to the picture, the same at every --size",
+        "PERCENT",
+        default=100,
+        ge=10,
+        le=1000,
+    )
+    content_weight: Weight = option("weight of the content loss", "W", default=1.0)
+    style_weight: Weight = option("weight of the style loss", "W", default=1.0)
+    tv_weight: Weight = option("weight of the total variation loss", "W", default=0.0)
+    content_layers: LayerWeights = option(
+        "layer whose features keep the content, repeatable", "NAME[:W]", default={"block4_conv2": 1.0}
+    )
+    style_layers: LayerWeights = option(
+        "layer whose statistics are the style, repeatable",
+        "NAME[:W]",
+        default={f"block{block}_conv1": 0.2 for block in range(1, 6)},
+    )
+    content_loss: Literal["mean", "sum", "half-sum", "relative"] = option(
+        "squared feature differences: their mean, sum, half their sum, or over the photo's own mean square",
+        default="mean",
+    )
+    style_loss: Literal["gram", "gatys", "keras", "relative"] = option(
+        "Gram matrices compared: mean square per position, Gatys's E_l, the Keras example's, "
+        "or over the painting's own",
+        default="gram",
+    )
+    tv_loss: Literal["l1", "keras", "mean"] = option(
+        "total variation: sum of absolute differences, the Keras example's power 1.25, or mean square",
+        default="mean",
+    )
+    units: Literal[1, 255] = option(
+        "range in which learning rate, epsilon and total variation are given", default=1
+    )
+    optimizer: Literal["lbfgs", "adam", "sgd"] = option("what moves the pixels", default="lbfgs")
+    learning_rate: float = option("step of adam and sgd", "LR", default=0.02, gt=0)
+    decay_rate: float = option(
+        "the rate is multiplied by this every --decay-steps", "F", default=1.0, gt=0, le=1
+    )
+    decay_steps: int = option("steps between decays (continuous)", "N", default=100, ge=1)
+    beta1: float = option("adam's first decay", "B", default=0.9, ge=0, lt=1)
+    beta2: float = option("adam's second decay", "B", default=0.999, ge=0, lt=1)
+    epsilon: float = option("adam's epsilon", "E", default=1e-8, gt=0)
+    adam: Literal["torch", "tensorflow"] = option(
+        "where adam's epsilon stands: inside the bias correction (torch) or outside (tensorflow)",
+        default="torch",
+    )
+    history: int = option("pairs that lbfgs remembers", "N", default=20, ge=1, le=200)
+    first_step: float = option(
+        "largest change of a pixel in lbfgs's first step", "0..1", default=0.02, gt=0, le=1
+    )
+    steps: int = option("loss evaluations in all", "N", default=100, ge=1, le=1_000_000)
+    epochs: int | None = option("with --steps-per-epoch: length instead of --steps", "N", default=None, ge=1)
+    steps_per_epoch: int | None = option("evaluations an epoch", "N", default=None, ge=1)
+    scales: Scales = option(
+        "coarse-to-fine: fraction of the size and its share of the steps, repeatable",
+        "F[:SHARE]",
+        default={1.0: 1.0},
+    )
+    init: str = option(
+        "start from content, noise, style or a picture file",
+        "content|noise|style|FILE",
+        default="content",
+        min_length=1,
+    )
+    pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
+    clip: bool = option("keep pixels in range after each step", default=False)
+    keep: Literal["last", "best", "after-best"] = option(
+        "which picture is the result: the last, the one of lowest loss, or the one after the step "
+        "taken from the lowest loss",
+        default="last",
+    )
+    resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "area"] = option(
+        "filter that resizes photo and painting", default="lanczos"
+    )
+    size_rounding: Literal["round", "floor"] = option("how the short side is rounded", default="round")
+    style_shape: Literal["own", "photo"] = option(
+        "the painting keeps its own aspect or is squeezed to the photo's size", default="own"
+    )
+    rounding: Literal["round", "truncate"] = option("how results become whole numbers", default="round")
+    snapshot_every: int | None = option(
+        "steps between snapshots of --grid and --record", "N", default=None, ge=1
+    )
+    snapshot_offset: int = option("a snapshot when the step leaves this remainder", "N", default=0, ge=0)
+    snapshot_start: bool = option("the starting picture is the first snapshot", default=False)
+
+    @model_validator(mode="after")
+    def _check_epochs(self) -> Self:
+        if (self.epochs is None) != (self.steps_per_epoch is None):
+            raise ValueError("epochs and steps_per_epoch go together: give both, or neither and steps")
+        return self
+
+    @property
+    def evaluations(self) -> int:
+        """Loss evaluations in all: ``steps``, or epochs × steps per epoch."""
+        if self.epochs and self.steps_per_epoch:
+            return self.epochs * self.steps_per_epoch
+        return self.steps
+
+
+class Style(Frozen):
+    """A painting and its weight among several."""
+
+    path: str = Field(min_length=1)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
+def _styles(value: object) -> object:
+    """Read ``ART[:WEIGHT]``; a name that itself ends in ``:7`` must be given with its weight."""
+    items = [value] if isinstance(value, (str, Style)) else value
+    if not isinstance(items, (list, tuple)):
+        return items
+    return tuple(_style(item) if isinstance(item, str) else item for item in cast("list[object]", items))
+
+
+def _style(text: str) -> Style:
+    path, _, weight = text.rpartition(":")
+    try:
+        return Style(path=path, weight=float(weight)) if path else Style(path=text)
+    except ValidationError:
+        raise InputError(f"style weight {weight!r} of {text!r} is not above 0: write ART:2") from None
+    except ValueError:
+        return Style(path=text)  # a colon of the path itself, as in C:\art.jpg
+
+
+class Stylize(Settings):
+    """Paint one photo in the manner of one or several paintings.
+
+    Unset settings come from ``recipe`` (a built-in name or a TOML file), then from the defaults. A job
+    that states every setting, as ``to_json`` writes it, needs no recipe file any more.
+    """
+
+    content: str = option("the photo", "PHOTO", min_length=1)
+    styles: Annotated[tuple[Style, ...], BeforeValidator(_styles)] = option(
+        "painting, repeatable, with its weight among several", "ART[:WEIGHT]", min_length=1
+    )
+    recipe: str = option("named recipe, or a TOML file of one's own", "NAME|FILE.toml", default="default")
+    device: str = option(
+        "where to compute",
+        "auto|cpu|cuda[:N]|mps",
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
+    seed: int = option("seed of the noise start", "N", default=0, ge=0, le=2**63 - 1)
+    threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    weights: str | None = option(
+        "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
+    )
+    max_pixels: int = option("refuse larger pictures", "N", default=250_000_000, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_recipe(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        explicit = cast("dict[str, Any]", data)
+        if set(Settings.model_fields) <= explicit.keys():
+            return explicit  # a whole job says everything itself
+        return merge(read_recipe(explicit.get("recipe", "default")).settings, explicit)
+
+    def to_json(self) -> str:
+        """The whole job as JSON; ``from_json`` gives an equal job back."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> Stylize:
+        """Read a job that ``to_json`` wrote. Raises InputError when it is not one."""
+        try:
+            return build(cls, json.loads(text))
+        except json.JSONDecodeError as error:
+            raise InputError(f"not a job: {error}") from error
+
+
+# Options that say the same thing twice: the explicit one unsets the recipe's.
+_OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
+
+
+def merge(recipe: dict[str, Any], explicit: dict[str, Any]) -> dict[str, Any]:
+    """Lay explicit options over a recipe's; ``--size`` unsets its rows, ``--steps`` its epochs."""
+    superseded = {old for new in explicit for old in _OVERRIDES.get(new, [])}
+    return {name: value for name, value in recipe.items() if name not in superseded} | explicit
+
+
+Job = TypeVar("Job", bound=Frozen)
+
+
+def build(kind: type[Job], options: dict[str, Any]) -> Job:
+    """Build a job from plain values; a bad one raises InputError with the option, value and limit."""
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        raise InputError("; ".join(_describe(kind, problem) for problem in error.errors()[:3])) from error
+
+
+def _describe(kind: type[Frozen], problem: Any) -> str:
+    """One validation problem as ``--option VALUE: what is wrong``."""
+    location = [str(part) for part in problem["loc"] if not str(part).startswith(("literal[", "constrained"))]
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {location[0]!r}: see `brushwork stylize --help`"
+    if not location:
+        return message
+    name = flag(location[0]) if location[0] in kind.model_fields else location[0]
+    inner = f" ({', '.join(location[1:])})" if len(location) > 1 else ""
+    if "string_pattern_mismatch" in problem["type"] and location[0].endswith("_layers"):
+        message = "is no layer of VGG19: block1_conv1 … block5_conv4, or block1_pool … block5_pool"
+    value = problem["input"] if problem["type"] != "missing" else ""
+    return f"{name} {value!s:.80}{inner}: {message}"
+
+
+FLAGS = {"styles": "style", "content_layers": "content-layer", "style_layers": "style-layer"}
+
+
+def flag(field: str) -> str:
+    """The command-line flag of a field: ``styles`` is typed ``--style``, one painting at a time."""
+    return "--" + FLAGS.get(field, field).replace("_", "-")

@@ -1,0 +1,8 @@
+"""Losses as plain functions of feature maps and their additive moments."""
+
+from brushwork.losses.content import content_loss
+from brushwork.losses.statistics import Moments, gram_matrix
+from brushwork.losses.style import style_loss
+from brushwork.losses.variation import high_pass, total_variation
+
+__all__ = ["Moments", "content_loss", "gram_matrix", "high_pass", "style_loss", "total_variation"]

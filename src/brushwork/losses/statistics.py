@@ -1,0 +1,103 @@
+"""Statistics of feature maps as additive raw sums: tiles add, masks weight, styles blend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from brushwork.errors import InputError
+
+
+class _Scatter(torch.autograd.Function):
+    """F·Fᵀ whose backward is one product: (D + Dᵀ)·F, where autograd would multiply twice."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        return features @ features.mT
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (features,) = ctx.saved_tensors
+        (gradient,) = grad_outputs
+        return (gradient + gradient.mT) @ features
+
+
+def _scatter(features: Tensor) -> Tensor:
+    return _Scatter.apply(features)  # pyright: ignore[reportReturnType]
+
+
+def flatten(features: Tensor) -> Tensor:
+    """Feature maps (1, C, h, w) or (C, h, w) as a matrix F (C, N), N = h·w positions, at least float32."""
+    if features.ndim == 4 and features.shape[0] != 1:
+        raise InputError(f"features of {features.shape[0]} pictures: give one picture's, (1, C, h, w)")
+    if features.ndim not in (3, 4):
+        raise InputError(f"features of shape {tuple(features.shape)}: need (1, C, h, w) or (C, h, w)")
+    matrix = features.reshape(features.shape[-3], -1)
+    return matrix if matrix.dtype == torch.float64 else matrix.float()
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Raw sums over positions: ``weight`` N, ``first`` ΣF (C,), ``second`` ΣFFᵀ (C, C).
+
+    Sums add, where means and covariances do not, so one mechanism serves tiles (add them), several
+    styles (add their normalised ones by weight) and masks.
+    """
+
+    weight: float
+    first: Tensor
+    second: Tensor
+
+    @staticmethod
+    def of(features: Tensor) -> Moments:
+        """The moments of feature maps (1, C, h, w) or (C, h, w); gradients flow back to them."""
+        matrix = flatten(features)
+        return Moments(float(matrix.shape[1]), matrix.sum(1), _scatter(matrix))
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.weight + other.weight, self.first + other.first, self.second + other.second)
+
+    def __rmul__(self, factor: float) -> Moments:
+        return Moments(factor * self.weight, factor * self.first, factor * self.second)
+
+    def normalised(self) -> Moments:
+        """Moments of weight 1: the mean, and the Gram matrix per position."""
+        return (1 / self.weight) * self
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean feature μ, (C,)."""
+        return self.first / self.weight
+
+    @property
+    def gram(self) -> Tensor:
+        """Gram matrix per position G/N, (C, C)."""
+        return self.second / self.weight
+
+
+def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """Several styles as one: the weighted mean of their normalised moments, of weight 1."""
+    total = sum(weights)
+    parts = [(weight / total) * m.normalised() for m, weight in zip(moments, weights, strict=True)]
+    return sum(parts[1:], start=parts[0])
+
+
+def gram_matrix(
+    features: Tensor, *, normalize: Literal["none", "positions", "elements"] = "positions"
+) -> Tensor:
+    """Gram matrix G = F·Fᵀ (C, C) of feature maps (1, C, h, w) or (C, h, w).
+
+    ``normalize``: "none" leaves the sum (Gatys et al., arXiv 1508.06576; the Keras example), "positions"
+    divides by N = h·w (the TensorFlow tutorials), "elements" by C·N (neural-style).
+    Raises InputError for another shape.
+    """
+    matrix = flatten(features)
+    divisor = {"none": 1, "positions": matrix.shape[1], "elements": matrix.numel()}
+    if normalize not in divisor:
+        raise InputError(f"normalize={normalize!r}: choose none, positions or elements")
+    return _scatter(matrix) / divisor[normalize]

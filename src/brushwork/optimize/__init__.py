@@ -1,0 +1,1 @@
+"""The optimise engine: the pixels themselves follow the gradient of VGG19 losses (Gatys et al.)."""

@@ -1,0 +1,148 @@
+"""The loop: from a photo, paintings and a job to events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from brushwork.context import Context
+from brushwork.encoders import VGG19
+from brushwork.encoders.vgg19 import check_size
+from brushwork.errors import DivergedError, InputError
+from brushwork.events import Event, Finished, Losses, Progress, Started
+from brushwork.images import Picture, resize
+from brushwork.jobs import Stylize
+from brushwork.optimize.objective import Objective, make_target
+from brushwork.optimize.optimizers import make_optimizer
+from brushwork.optimize.scales import Scale, ladder, style_size
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures of a job."""
+
+    content: Picture
+    styles: Sequence[Picture]
+    init: Picture | None = None  # the start, when ``job.init`` is a file
+
+
+def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> Generator[Event]:
+    """Optimise a picture; yields Started, a Progress an evaluation, Finished. Closing it cancels.
+
+    Raises InputError for a size the layers cannot work at, DivergedError when a loss is no number.
+    """
+    scales = ladder(job, sources.content.pixels.shape[-2:])
+    for scale in scales:
+        check_size(scale.height, scale.width, [*job.content_layers, *job.style_layers])
+    image = _start(job, sources, scales[0], context)
+    yield Started(
+        scales[-1].width,
+        scales[-1].height,
+        sum(scale.steps for scale in scales),
+        str(context.device),
+        context.precision,
+        encoder.weights.source,
+        image,
+    )
+    done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
+    for scale in scales:
+        image = resize(image, scale.height, scale.width, "bicubic").to(context.device)
+        objective = _objective(job, sources, encoder, scale, context)
+        for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales)):
+            if isinstance(event, Progress):
+                yield event
+            else:
+                image, losses, done = event.image, event.losses, done + event.evaluations
+    yield Finished(_picture(image, sources.content), losses, done)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a scale leaves: its picture, that picture's losses, evaluations spent."""
+
+    image: Tensor
+    losses: Losses
+    evaluations: int
+
+
+def _descend(
+    job: Stylize, objective: Objective, image: Tensor, scale: Scale, done: int, planned: int
+) -> Generator[Progress | _Kept]:
+    """One scale of the loop: evaluate, step, clip, keep."""
+    optimizer = make_optimizer(job)
+    kept: _Kept | None = None
+    step = 0
+    for step in range(1, scale.steps + 1):
+        evaluation = objective.evaluate(image)
+        losses, gradient = evaluation.losses, evaluation.gradient
+        norm = _check(losses, gradient, done + step, kept)
+        after = optimizer.step(image, losses.total, gradient) if norm else image
+        if job.clip:
+            after = after.clamp(0, 1)
+        # "best" is the picture whose loss was measured, "after-best" the one that the step made of it.
+        if kept is None or job.keep == "last" or losses.total < kept.losses.total:
+            kept = _Kept(image if job.keep == "best" else after, losses, step)
+        yield Progress(done + step, planned, scale.long_side, step, losses, norm, after)
+        image = after
+        if not norm:
+            break  # nothing pulls any more: the photo itself at strength 0
+    assert kept is not None
+    yield _Kept(kept.image, kept.losses, step)
+
+
+def _check(losses: Losses, gradient: Tensor, evaluation: int, kept: _Kept | None) -> float:
+    """The gradient's norm. Raises DivergedError when a term or the gradient is no number."""
+    terms = {"content": losses.content, "style": losses.style, "total variation": losses.tv}
+    wrong = [f"{name} loss is {value}" for name, value in terms.items() if not math.isfinite(value)]
+    norm = float(torch.linalg.vector_norm(gradient))
+    if not wrong and not math.isfinite(norm):
+        wrong = [f"gradient is {norm}"]
+    if not wrong and kept is not None and losses.total > 1e6 * max(kept.losses.total, 1e-12):
+        worst = max(terms, key=lambda name: terms[name])
+        wrong = [f"{worst} loss rose to {terms[worst]:.3g}"]
+    if wrong:
+        raise DivergedError(
+            f"evaluation {evaluation}: the {', the '.join(wrong)}; "
+            "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
+        )
+    return norm
+
+
+def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, context: Context) -> Objective:
+    photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
+    paintings: list[Tensor] = []
+    for style in sources.styles:
+        height, width = style_size(job, scale, style.pixels.shape[-2:])
+        check_size(height, width, job.style_layers)
+        paintings.append(_fit(job, style.pixels, height, width, context))
+    weights = [style.weight for style in job.styles]
+    return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
+
+
+def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context) -> Tensor:
+    return resize(pixels, height, width, job.resize).to(context.device)
+
+
+def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:
+    """The picture before the first step, at the first scale."""
+    if job.init == "noise":
+        # Drawn on the CPU so that a seed gives the same noise on every device.
+        generator = torch.Generator().manual_seed(job.seed)
+        noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)
+        return (0.5 + 0.1 * noise).clamp(0, 1).to(context.device)
+    source = {"content": sources.content, "style": sources.styles[0]}.get(job.init, sources.init)
+    if source is None:
+        raise InputError(f"--init {job.init}: no picture was given for it")
+    return _fit(job, source.pixels, scale.height, scale.width, context)
+
+
+def _picture(image: Tensor, content: Picture) -> Picture:
+    """The result with the photo's alpha, depth and resolution."""
+    alpha = content.alpha
+    if alpha is not None:
+        alpha = resize(alpha, image.shape[-2], image.shape[-1], "lanczos")
+    return Picture(image.detach().float().cpu().clamp(0, 1), alpha, content.bits, content.dpi)

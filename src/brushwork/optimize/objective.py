@@ -1,0 +1,98 @@
+"""The objective: what is compared (the target), and a picture's loss and gradient against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from brushwork.encoders import VGG19
+from brushwork.events import Losses
+from brushwork.jobs import Settings
+from brushwork.losses import Moments, content_loss, style_loss, total_variation
+from brushwork.losses.statistics import blend
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the picture is to match: the photo's features and the paintings' blended moments, a layer each."""
+
+    content: dict[str, Tensor]
+    style: dict[str, Moments]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A picture's losses and the gradient of their total, (1, 3, H, W)."""
+
+    losses: Losses
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a job at one size."""
+
+    encoder: VGG19
+    target: Target
+    settings: Settings
+
+    def evaluate(self, image: Tensor) -> Evaluation:
+        """Losses and gradient at a picture (1, 3, H, W), RGB, nominally 0..1."""
+        x = image.detach().requires_grad_()
+        content, style, variation = self.terms(x)
+        total = content + style + variation
+        gradient = torch.zeros_like(x)
+        if total.requires_grad:  # not when every weight is 0
+            (gradient,) = torch.autograd.grad(total, x)
+        values = (float(term.detach()) for term in (total, content, style, variation))
+        return Evaluation(Losses(*values), gradient)
+
+    def terms(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The weighted content, style and total variation terms, scalars."""
+        settings, (w_content, w_style) = self.settings, balance(self.settings)
+        features = self.encoder.features(image, [*self.target.content, *self.target.style])
+        zero = image.new_zeros(())
+        content = style = variation = zero
+        for name, target in self.target.content.items():
+            loss = content_loss(features[name].to(target.dtype), target, form=settings.content_loss)
+            content = content + settings.content_layers[name] * loss
+        pixels = image.shape[-2] * image.shape[-1]
+        for name, moments in self.target.style.items():
+            loss = style_loss(features[name], moments, form=settings.style_loss, pixels=pixels)
+            style = style + settings.style_layers[name] * loss
+        if settings.tv_weight:
+            variation = settings.tv_weight * total_variation(image * settings.units, form=settings.tv_loss)
+        return w_content * content, w_style * style, variation
+
+
+def balance(settings: Settings) -> tuple[float, float]:
+    """The weights of content and style at this ``strength``; at 0.5 they are the recipe's own.
+
+    The ratio runs from all content at 0 to all style at 1, cubed so that the dial's whole length is
+    useful: Gatys et al. walk it over four decades.
+    """
+    photo, painting = 2 * (1 - settings.strength), 2 * settings.strength
+    return settings.content_weight * photo**3, settings.style_weight * painting**3
+
+
+@torch.no_grad()
+def make_target(
+    encoder: VGG19, settings: Settings, photo: Tensor, paintings: Sequence[Tensor], weights: Sequence[float]
+) -> Target:
+    """Measure a photo and the paintings, each (1, 3, H, W); layers whose weight is 0 are left out."""
+    w_content, w_style = balance(settings)
+    content = [name for name, weight in settings.content_layers.items() if weight * w_content]
+    style = [name for name, weight in settings.style_layers.items() if weight * w_style]
+    kept = torch.promote_types(encoder.dtype, torch.float32)
+    photo_features = encoder.features(photo, content) if content else {}
+    measured = [
+        {name: Moments.of(f) for name, f in encoder.features(painting, style).items()} if style else {}
+        for painting in paintings
+    ]
+    return Target(
+        {name: features.to(kept) for name, features in photo_features.items()},
+        {name: blend([layers[name] for layers in measured], weights) for name in style},
+    )

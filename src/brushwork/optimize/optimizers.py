@@ -1,0 +1,138 @@
+"""What moves the pixels: one evaluation, one step; the state is plain tensors and numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from brushwork.jobs import Settings
+
+
+class Optimizer(Protocol):
+    """Turns a loss and its gradient at ``x`` into the next ``x``; all tensors share one shape."""
+
+    def step(self, x: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        """The next picture."""
+        ...
+
+
+def make_optimizer(settings: Settings) -> Optimizer:
+    """The optimiser of a job for a picture in 0..1: rates written for 0..255 are rescaled.
+
+    With x' = x/255 gradients are 255 times larger, so SGD takes lr/255², Adam lr/255 and ε·255.
+    """
+    unit = settings.units
+    if settings.optimizer == "sgd":
+        rate = settings.learning_rate / unit**2
+        return SGD(rate, settings.decay_rate, settings.decay_steps)
+    if settings.optimizer == "adam":
+        return Adam(
+            settings.learning_rate / unit,
+            settings.beta1,
+            settings.beta2,
+            settings.epsilon * unit,
+            tensorflow=settings.adam == "tensorflow",
+            decay_rate=settings.decay_rate,
+            decay_steps=settings.decay_steps,
+        )
+    return LBFGS(settings.history, settings.first_step)
+
+
+@dataclass
+class SGD:
+    """x ← x − lr·decay^(t/decay_steps)·g, t from 0 (Keras's continuous ExponentialDecay)."""
+
+    learning_rate: float
+    decay_rate: float = 1.0
+    decay_steps: int = 100
+    steps: int = 0
+
+    def step(self, x: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        """The next picture."""
+        rate = self.learning_rate * self.decay_rate ** (self.steps / self.decay_steps)
+        self.steps += 1
+        return x - rate * gradient
+
+
+@dataclass
+class Adam:
+    """Adam (arXiv 1412.6980) with either convention of ε.
+
+    torch: x − lr·m̂/(√v̂ + ε). TensorFlow: x − lr·√(1−β2ᵗ)/(1−β1ᵗ)·m/(√v + ε), whose ε is effectively
+    larger by 1/√(1−β2ᵗ) in early steps; it matters here because the recipes' ε is 0.1.
+    """
+
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    tensorflow: bool = False
+    decay_rate: float = 1.0
+    decay_steps: int = 100
+    steps: int = 0
+    first: Tensor | None = None
+    second: Tensor | None = None
+
+    def step(self, x: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        """The next picture."""
+        if self.first is None or self.second is None:
+            self.first, self.second = torch.zeros_like(x), torch.zeros_like(x)
+        rate = self.learning_rate * self.decay_rate ** (self.steps / self.decay_steps)
+        self.steps += 1
+        self.first.lerp_(gradient, 1 - self.beta1)
+        self.second.lerp_(gradient.square(), 1 - self.beta2)
+        correction1 = 1 - self.beta1**self.steps
+        correction2 = math.sqrt(1 - self.beta2**self.steps)
+        if self.tensorflow:
+            return x - rate * correction2 / correction1 * self.first / (self.second.sqrt() + self.epsilon)
+        return x - rate / correction1 * self.first / (self.second.sqrt() / correction2 + self.epsilon)
+
+
+@dataclass
+class LBFGS:
+    """Limited-memory BFGS (Nocedal & Wright, algorithm 7.4) with one evaluation a step.
+
+    Unit steps after the first, which is scaled so that no pixel changes by more than ``first_step``. A
+    step that raises the loss is taken back and halved; that costs its evaluation.
+    """
+
+    history: int = 20
+    first_step: float = 0.02
+    pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
+    accepted: tuple[Tensor, float, Tensor] | None = None  # x, loss, gradient
+
+    def step(self, x: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        """The next picture; ``x`` need not be the one returned last (clipping may have changed it)."""
+        if self.accepted is not None:
+            before, lowest, old_gradient = self.accepted
+            if not loss <= lowest:  # also when NaN
+                return before + (x - before) / 2
+            self._remember(x - before, gradient - old_gradient)
+        self.accepted = (x, loss, gradient)
+        if not self.pairs:
+            return x - gradient * (self.first_step / gradient.abs().max().clamp(min=1e-30))
+        return x - self._inverse_hessian_times(gradient)
+
+    def _remember(self, change: Tensor, bend: Tensor) -> None:
+        # A pair without positive curvature would make the next direction point uphill.
+        if float(change.ravel() @ bend.ravel()) > 1e-10 * float(bend.ravel() @ bend.ravel()):
+            self.pairs = [*self.pairs, (change, bend)][-self.history :]
+
+    def _inverse_hessian_times(self, gradient: Tensor) -> Tensor:
+        """The two-loop recursion."""
+        q = gradient.ravel().clone()
+        flat = [(s.ravel(), y.ravel()) for s, y in self.pairs]
+        curvatures = [s @ y for s, y in flat]
+        alphas: list[Tensor] = []
+        for (s, y), curvature in zip(reversed(flat), reversed(curvatures), strict=True):
+            alphas.append((s @ q) / curvature)
+            q.sub_(alphas[-1] * y)
+        last = flat[-1][1]
+        q.mul_(curvatures[-1] / (last @ last))
+        for (s, y), curvature, alpha in zip(flat, curvatures, reversed(alphas), strict=True):
+            q.add_((alpha - (y @ q) / curvature) * s)
+        return q.view_as(gradient)

@@ -1,0 +1,73 @@
+"""Sizes: the result's, the coarse-to-fine ladder's, the paintings'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from brushwork.errors import InputError
+from brushwork.jobs import Settings
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One rung of the ladder: a size in pixels and the loss evaluations spent there."""
+
+    height: int
+    width: int
+    steps: int
+
+    @property
+    def long_side(self) -> int:
+        """The long side in pixels."""
+        return max(self.height, self.width)
+
+
+MAX_ASPECT = 20
+
+
+def result_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the result for a photo of (height, width).
+
+    Raises InputError for a photo longer than 20:1.
+    """
+    height, width = photo
+    if max(photo) > MAX_ASPECT * min(photo):
+        raise InputError(f"the photo is {width}×{height}, longer than {MAX_ASPECT}:1: crop it first")
+    whole = math.floor if settings.size_rounding == "floor" else round
+    if settings.rows is not None:
+        return settings.rows, max(1, whole(width * settings.rows / height))
+    if settings.size == "original":
+        return height, width
+    factor = settings.size / max(photo)
+    return max(1, whole(height * factor)), max(1, whole(width * factor))
+
+
+def ladder(settings: Settings, photo: Sequence[int]) -> list[Scale]:
+    """The scales from coarse to fine; their steps add up to ``settings.evaluations``."""
+    height, width = result_size(settings, photo)
+    shares = sorted(settings.scales.items())
+    total = sum(share for _, share in shares)
+    ends = [
+        round(settings.evaluations * sum(s for _, s in shares[: i + 1]) / total) for i in range(len(shares))
+    ]
+    rungs = [
+        Scale(max(1, round(height * fraction)), max(1, round(width * fraction)), end - start)
+        for (fraction, _), start, end in zip(shares, [0, *ends], ends, strict=False)
+    ]
+    # The last rung stays even when too few steps reach it: the result has the size that was asked for.
+    return [rung for rung in rungs[:-1] if rung.steps] + [Scale(height, width, rungs[-1].steps)]
+
+
+def style_size(settings: Settings, scale: Scale, painting: Sequence[int]) -> tuple[int, int]:
+    """Height and width at which a painting of (height, width) is measured for a scale.
+
+    Its long side is the picture's times ``stroke_size``, so strokes keep their proportion at every size.
+    """
+    factor = settings.stroke_size / 100
+    if settings.style_shape == "photo":
+        return max(1, round(scale.height * factor)), max(1, round(scale.width * factor))
+    whole = math.floor if settings.size_rounding == "floor" else round
+    ratio = scale.long_side * factor / max(painting)
+    return max(1, whole(painting[0] * ratio)), max(1, whole(painting[1] * ratio))

@@ -1,0 +1,1 @@
+"""The only writer: turns events into pictures, films, traces and sheets."""

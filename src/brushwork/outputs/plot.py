@@ -1,0 +1,41 @@
+"""Loss curves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from brushwork.events import Progress
+
+
+def loss_curves(progress: Sequence[Progress]) -> bytes:
+    """The terms and their total over the evaluations, logarithmic, as a PNG; scales are marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes: Any = figure.add_subplot()
+    at = [event.evaluation for event in progress]
+    for name, colour in (
+        ("total", "#222222"),
+        ("style", "#c1440e"),
+        ("content", "#1f6f8b"),
+        ("tv", "#8a9a5b"),
+    ):
+        values = [getattr(event.losses, name) for event in progress]
+        if any(value > 0 for value in values):
+            label = "total variation" if name == "tv" else name
+            axes.plot(at, values, label=label, color=colour, linewidth=1.6, marker="" if at[1:] else "o")
+    for before, after in pairwise(progress):
+        if before.scale != after.scale:
+            axes.axvline(after.evaluation - 0.5, color="#bbbbbb", linewidth=1, linestyle="--")
+            axes.annotate(
+                f"{after.scale} px", (after.evaluation, 1), xycoords=("data", "axes fraction"), va="top"
+            )
+    axes.set(xlabel="evaluation", ylabel="weighted loss", yscale="log")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": "brushwork"})
+    return buffer.getvalue()

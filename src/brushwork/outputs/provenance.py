@@ -1,0 +1,64 @@
+"""The record inside a picture: the job that made it, and what it read, so that it can be repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from brushwork.encode import read_job
+from brushwork.errors import InputError
+from brushwork.jobs import Stylize, merge
+
+
+def fingerprint(path: str) -> str | None:
+    """The sha256 of a file, None for what is no file (standard input, a picture in memory)."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def inputs(job: Stylize) -> list[str]:
+    """The files that a job reads."""
+    named = [job.content, *(style.path for style in job.styles), job.init, job.weights or ""]
+    return [path for path in dict.fromkeys(named) if path and Path(path).is_file()]
+
+
+def record(job: Stylize, made_with: dict[str, Any]) -> str:
+    """The JSON that is written into a picture: job, versions, and the sha256 of each input."""
+    files = {path: fingerprint(path) for path in inputs(job)}
+    return json.dumps({"job": json.loads(job.to_json()), "inputs": files, **made_with})
+
+
+def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """The options of the job inside a picture, to run it again with some ``changes``.
+
+    Its files are looked for where the job named them, then beside the picture. Raises InputError when the
+    picture has no job, or a file has changed since.
+    """
+    text = read_job(path)
+    try:
+        stored: dict[str, Any] = json.loads(text)
+        options, files = merge(dict(stored["job"]), changes), dict(stored["inputs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: its job is damaged: give the options anew") from error
+    # "auto" may choose otherwise another day; what ran then is what repeats the picture.
+    machine = {key: stored[key] for key in ("precision", "threads") if key in stored}
+    found = {name: _find(name, digest, path) for name, digest in files.items()}
+    unchanged = {key: found.get(options.get(key), options.get(key)) for key in ("content", "init", "weights")}
+    styles = [dict(style, path=found.get(style["path"], style["path"])) for style in stored["job"]["styles"]]
+    return options | unchanged | {"styles": styles} | machine | changes
+
+
+def _find(name: str, digest: str | None, picture: Path) -> str:
+    places = [Path(name), picture.parent / Path(name).name]
+    existing = [place for place in places if place.is_file()]
+    if not existing:
+        raise InputError(f"{picture} was made from {name}, which is not there: put it there or beside it")
+    for place in existing:
+        if fingerprint(str(place)) == digest:
+            return str(place)
+    raise InputError(f"{existing[0]} has changed since {picture} was made: bring back the old file")

@@ -1,0 +1,241 @@
+"""Turns the events of one job into the files that are wanted."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+import brushwork
+from brushwork.context import Context, process_seconds
+from brushwork.encode import encode_picture, format_of
+from brushwork.errors import OutputError
+from brushwork.events import Event, Finished, Progress, Started
+from brushwork.images import Picture, resize
+from brushwork.jobs import Stylize
+from brushwork.optimize.engine import Sources
+from brushwork.optimize.scales import result_size
+from brushwork.outputs import files, provenance, sheets
+from brushwork.outputs.film import Film
+from brushwork.outputs.plot import loss_curves
+from brushwork.wanted import Wanted
+
+STDOUT = "-"
+
+
+class Writer:
+    """Receives a job's events in order; ``finish`` writes the result, ``rescue`` the picture so far.
+
+    Raises OutputError when it is made and something is already known not to be writable.
+    """
+
+    def __init__(self, job: Stylize, wanted: Wanted, sources: Sources) -> None:
+        self.job, self.wanted, self.sources = job, wanted, sources
+        self.place = None if wanted.output == STDOUT else Path(wanted.output or default_output(job))
+        check(job, wanted, self.place, sources)
+        self.started: Started | None = None
+        self.finished: Finished | None = None
+        self.latest: Tensor | None = None
+        self.best: tuple[float, Tensor | None] = (math.inf, None)  # lowest loss so far, and its picture
+        self._progress: list[Progress] = []
+        self._snapshots: list[Tensor] = []
+        self._trace: IO[str] | None = None
+        self._film: Film | None = None
+
+    def handle(self, event: Event) -> None:
+        """Take the next event."""
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Progress):
+            self._step(event)
+        else:
+            self.finished = event
+
+    def _start(self, event: Started) -> None:
+        self.started, self.latest = event, event.start
+        wanted = self.wanted
+        if wanted.trace:
+            self._trace = _open(Path(wanted.trace))
+        if wanted.record and is_film(wanted.record):
+            self._film = Film(event.width, event.height, event.evaluations)
+        elif wanted.record:
+            Path(wanted.record).mkdir(exist_ok=True)
+        if self.job.snapshot_start:
+            self._snapshot(event.start, 0)
+
+    def _step(self, event: Progress) -> None:
+        # The losses were measured before the step, on the picture that came with the event before.
+        if event.losses.total < self.best[0] or event.step == 1:
+            self.best = (event.losses.total, self.latest)
+        self.latest = event.image
+        if self.wanted.plot:
+            self._progress.append(event)
+        if self._trace:
+            print(json.dumps(trace_line(event)), file=self._trace, flush=True)
+        if self._film:
+            self._film.add(event.image, event.evaluation)
+        every = self.job.snapshot_every or max(1, event.evaluations // 10)
+        if event.evaluation % every == self.job.snapshot_offset % every:
+            self._snapshot(event.image, event.evaluation)
+
+    def _snapshot(self, image: Tensor, evaluation: int) -> None:
+        if self.wanted.grid:
+            self._snapshots.append(image.detach().cpu())
+        if self.wanted.record and not is_film(self.wanted.record):
+            stem = self.place.stem if self.place else "brushwork"
+            path = Path(self.wanted.record) / f"{stem}_at_iteration_{evaluation}.png"
+            self._write_picture(path, image.detach().cpu().clamp(0, 1))
+
+    def finish(self) -> None:
+        """Write the result and whatever shows how it came about."""
+        assert self.finished is not None, "finish() comes after a Finished event"
+        self._result(self.finished.picture)
+        self._sheets(self.finished.picture.pixels)
+
+    def rescue(self, *, best: bool = False) -> bool:
+        """After an interruption: write the picture so far as the result; False when there is none yet.
+
+        ``best`` takes the one of lowest loss, for when the latest may be spoilt.
+        """
+        picture = self.best[1] if best else self.latest
+        if picture is None or self.started is None:
+            return False
+        pixels = resize(
+            picture.detach().cpu().clamp(0, 1), self.started.height, self.started.width, "bicubic"
+        )
+        content = self.sources.content
+        self._result(Picture(pixels, bits=content.bits, dpi=content.dpi))
+        self._sheets(pixels)
+        return True
+
+    @property
+    def name(self) -> str:
+        """The result's path as the user reads it."""
+        return str(self.place) if self.place else "standard output"
+
+    def summary(self, context: Context) -> dict[str, Any]:
+        """What ``--json`` prints of a finished job."""
+        assert self.finished is not None
+        assert self.started is not None
+        return {
+            "output": str(self.place),
+            "width": self.started.width,
+            "height": self.started.height,
+            "engine": "optimize",
+            "recipe": self.job.recipe,
+            "device": self.started.device,
+            "precision": self.started.precision,
+            "weights": self.started.weights,
+            "seed": self.job.seed,
+            "seconds": round(process_seconds(), 3),
+            "evaluations": self.finished.evaluations,
+            "losses": asdict(self.finished.losses),
+            "peak_memory_bytes": context.peak_memory(),
+            "run_dir": None,
+        }
+
+    def _result(self, picture: Picture) -> None:
+        if self._trace:
+            self._trace.close()
+        if self.place is None:
+            sys.stdout.buffer.write(self._encode(picture, "PNG"))
+        else:
+            files.write_or_rescue(self.place, self._encode(picture, format_of(self.place)))
+
+    def _sheets(self, result: Tensor) -> None:
+        wanted, photo = self.wanted, self.sources.content.pixels
+        if wanted.grid:
+            self._write_picture(Path(wanted.grid), sheets.grid(self._snapshots or [result]))
+        if wanted.comparison:
+            sheet = sheets.comparison(photo, self.sources.styles[0].pixels, result)
+            self._write_picture(Path(wanted.comparison), sheet)
+        if wanted.high_pass:
+            self._write_picture(Path(wanted.high_pass), sheets.edges(photo, result))
+        if wanted.plot:
+            files.write(Path(wanted.plot), loss_curves(self._progress))
+        if self._film and wanted.record:
+            files.write(Path(wanted.record), self._film.finish())
+
+    def _write_picture(self, path: Path, pixels: Tensor) -> None:
+        files.write(path, self._encode(Picture(pixels), format_of(path)))
+
+    def _encode(self, picture: Picture, format: str) -> bytes:
+        job = provenance.record(self.job, self._made_with()) if self.wanted.metadata else None
+        quality, rounding = self.wanted.quality, self.job.rounding
+        return encode_picture(picture, format, job=job, quality=quality, rounding=rounding)
+
+    def _made_with(self) -> dict[str, Any]:
+        """What ran: enough to repeat the picture bit for bit on the same machine."""
+        assert self.started is not None
+        return {
+            "brushwork": brushwork.__version__,
+            "torch": torch.__version__,
+            "weights": self.started.weights,
+            "device": self.started.device,
+            "precision": self.started.precision,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
+    """Raise OutputError for what is known not to be writable before the work starts."""
+    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
+    sheet_names = [wanted.grid, wanted.comparison, wanted.high_pass]
+    pictures = [Path(name) for name in sheet_names if name] + ([place] if place else [])
+    for path in pictures:
+        format_of(path)
+    if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
+        raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
+    record = wanted.record if wanted.record and is_film(wanted.record) else None
+    paths = [*pictures, *(Path(name) for name in (wanted.trace, wanted.plot, record) if name)]
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise OutputError("two outputs have the same name: give each its own")
+    for path in paths:
+        files.check_place(path, overwrite=wanted.overwrite, need=need)
+    if wanted.record and not record:
+        _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
+
+
+def _check_record_folder(folder: Path, *, overwrite: bool, need: int) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--record {folder}: give FILE.mp4, or a folder for numbered pictures")
+    if folder.is_dir() and any(folder.glob("*_at_iteration_*.png")) and not overwrite:
+        raise OutputError(f"--record {folder} holds pictures of another run: give another or --overwrite")
+    files.check_folder(folder if folder.is_dir() else folder.parent, need)
+
+
+def is_film(record: str) -> bool:
+    """Whether ``--record`` names a film rather than a folder."""
+    return Path(record).suffix.lower() == ".mp4"
+
+
+def default_output(job: Stylize) -> str:
+    """``PHOTO-ART.png`` beside the photo."""
+    photo, art = Path(job.content), Path(job.styles[0].path)
+    return str(photo.with_name(f"{photo.stem}-{art.stem}.png"))
+
+
+def trace_line(event: Progress) -> dict[str, float]:
+    """One line of ``--trace``: the weighted terms, which add up to the total, and where the time went."""
+    return {
+        "evaluation": event.evaluation,
+        "scale": event.scale,
+        "step": event.step,
+        **asdict(event.losses),
+        "gradient_norm": event.gradient_norm,
+        "seconds": round(process_seconds(), 3),
+    }
+
+
+def _open(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,60 @@
+"""The named recipes, as TOML files beside this module, and their reader."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from brushwork.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named set of settings: what the user need not say."""
+
+    name: str
+    description: str
+    source: str = ""
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    text: str = ""
+
+
+def names() -> list[str]:
+    """The built-in recipes, ``default`` first."""
+    found = sorted(entry.name[:-5] for entry in files(__name__).iterdir() if entry.name.endswith(".toml"))
+    return sorted(found, key=lambda name: name != "default")
+
+
+def read_recipe(name: str) -> Recipe:
+    """Read a built-in recipe by its name, or a user's own from a ``.toml`` file.
+
+    Raises InputError when there is none of that name, or the file is not TOML.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _parse(path.stem, _read(path))
+    if name not in names():
+        raise InputError(f"no recipe {name!r}: choose from {', '.join(names())}, or give a .toml file")
+    return _parse(name, files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise InputError(
+            f"{path}: {reason}: a recipe is a TOML file; see `brushwork recipes NAME`"
+        ) from error
+
+
+def _parse(name: str, text: str) -> Recipe:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe {name}: {error}: see `brushwork recipes default` for the form") from error
+    about = {key: str(table.pop(key, "")) for key in ("description", "source")}
+    return Recipe(name=name, settings=table, text=text, **about)

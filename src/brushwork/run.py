@@ -1,0 +1,38 @@
+"""A job becomes events."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from brushwork.context import context_for
+from brushwork.encoders import VGG19
+from brushwork.events import Event
+from brushwork.images import Picture, read_picture
+from brushwork.jobs import STARTS, Stylize
+from brushwork.optimize.engine import Sources, paint
+
+
+def run(job: Stylize, sources: Sources | None = None) -> Generator[Event]:
+    """Run a job; yields its events. Closing the generator cancels.
+
+    ``sources`` are the pictures when they are in memory; without them the job's files are read.
+    Raises BrushworkError for what the user can mend.
+    """
+    context = context_for(job)
+    pictures = sources or read_sources(job)
+    encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
+    yield from paint(job, pictures, encoder, context)
+
+
+def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
+    """Read the job's pictures; ``content`` is the photo's file when it came from elsewhere than a path.
+
+    Raises InputError for one that cannot be read.
+    """
+
+    def read(source: str | bytes) -> Picture:
+        return read_picture(source, max_pixels=job.max_pixels)
+
+    init = None if job.init in STARTS else read(job.init)
+    photo = read(job.content if content is None else content)
+    return Sources(photo, [read(style.path) for style in job.styles], init)

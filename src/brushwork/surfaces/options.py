@@ -1,0 +1,91 @@
+"""Command-line flags derived from the fields of a job: nothing about an option is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter as Argument
+from inspect import Signature
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
+
+from brushwork.jobs import Frozen, flag
+from brushwork.recipes import read_recipe
+
+SHORT = {"output": ["-o"]}
+REPEATABLE = {"styles", "content_layers", "style_layers", "scales"}
+
+
+def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldInfo]]) -> Callable[..., Any]:
+    """Give ``command`` one keyword-only parameter for each field, None when not typed.
+
+    ``groups`` maps a heading of the help page to fields. Values arrive as text: the models check them, so
+    that a bad one is told in the same words everywhere.
+    """
+    own = [p for p in _signature(command).parameters.values() if p.kind is not Argument.VAR_KEYWORD]
+    flags: dict[str, Argument] = {}
+    for order, (heading, fields) in enumerate(groups.items()):
+        group = Group(heading, sort_key=order + 1)
+        flags |= {name: _argument(name, field, group) for name, field in fields.items()}
+    positional = [p for p in own if p.kind is not Argument.KEYWORD_ONLY]
+    keyword = [p for p in own if p.kind is Argument.KEYWORD_ONLY]
+    parameters = [*positional, *keyword, *flags.values()]
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, **kwargs)
+
+    wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
+    wrapper.__signature__ = Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _signature(command: Callable[..., Any]) -> Signature:
+    import inspect
+
+    return inspect.signature(command, eval_str=True)
+
+
+def _argument(name: str, field: FieldInfo, group: Group) -> Argument:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    metavar = str(extra.get("metavar", "")) or "|".join(_choices(field))
+    is_switch = field.annotation is bool
+    kind = bool | None if is_switch else list[str] | None if name in REPEATABLE else str | None
+    parameter = Parameter(
+        name=[flag(name), *SHORT.get(name, [])],
+        help=f"{field.description}{_default(name, field)}",
+        metavar=metavar or None,
+        negative=flag("no-" + name) if field.default is True else (),
+        show_default=False,
+        group=group,
+        consume_multiple=False,
+    )
+    return Argument(name, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[kind, parameter])
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    return (
+        [str(choice) for choice in get_args(field.annotation)]
+        if get_origin(field.annotation) is Literal
+        else []
+    )
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    value = read_recipe("default").settings.get(name, field.default)
+    if value is None or isinstance(value, bool) or field.is_required():
+        return ""
+    if isinstance(value, dict):
+        value = " ".join(f"{name}:{weight:g}" for name, weight in value.items())  # pyright: ignore
+    return f" [{value}]"
+
+
+def typed(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were typed."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def of_model(model: type[Frozen], options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are fields of ``model``."""
+    return {name: value for name, value in options.items() if name in model.model_fields}
