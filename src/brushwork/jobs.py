@@ -40,7 +40,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LayerWeights = Annotated[dict[Layer, Weight], BeforeValidator(_weighted), Field(min_length=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Scales = Annotated[
-    dict[Fraction, Annotated[float, Field(gt=0)]], BeforeValidator(_weighted), Field(min_length=1)
+    dict[Fraction, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+    BeforeValidator(_weighted),
+    Field(min_length=1),
 ]
 
 
@@ -95,14 +97,14 @@ class Settings(Frozen):
         "range in which learning rate, epsilon and total variation are given", default=1
     )
     optimizer: Literal["lbfgs", "adam", "sgd"] = option("what moves the pixels", default="lbfgs")
-    learning_rate: float = option("step of adam and sgd", "LR", default=0.02, gt=0)
+    learning_rate: float = option("step of adam and sgd", "LR", default=0.02, gt=0, allow_inf_nan=False)
     decay_rate: float = option(
         "the rate is multiplied by this every --decay-steps", "F", default=1.0, gt=0, le=1
     )
     decay_steps: int = option("steps between decays (continuous)", "N", default=100, ge=1)
     beta1: float = option("adam's first decay", "B", default=0.9, ge=0, lt=1)
     beta2: float = option("adam's second decay", "B", default=0.999, ge=0, lt=1)
-    epsilon: float = option("adam's epsilon", "E", default=1e-8, gt=0)
+    epsilon: float = option("adam's epsilon", "E", default=1e-8, gt=0, allow_inf_nan=False)
     adam: Literal["torch", "tensorflow"] = option(
         "where adam's epsilon stands: inside the bias correction (torch) or outside (tensorflow)",
         default="torch",
@@ -177,6 +179,8 @@ def _styles(value: object) -> object:
 
 def _style(text: str) -> Style:
     path, _, weight = text.rpartition(":")
+    if not text:
+        raise InputError("a style without a name: write ART or ART:2")
     try:
         return Style(path=path, weight=float(weight)) if path else Style(path=text)
     except ValidationError:
@@ -219,7 +223,8 @@ class Stylize(Settings):
         explicit = cast("dict[str, Any]", data)
         if set(Settings.model_fields) <= explicit.keys():
             return explicit  # a whole job says everything itself
-        return merge(read_recipe(explicit.get("recipe", "default")).settings, explicit)
+        recipe = explicit.get("recipe", "default")
+        return merge(read_recipe(recipe).settings, explicit) if isinstance(recipe, str) else explicit
 
     def to_json(self) -> str:
         """The whole job as JSON; ``from_json`` gives an equal job back."""
@@ -260,7 +265,7 @@ def _describe(kind: type[Frozen], problem: Any) -> str:
     location = [str(part) for part in problem["loc"] if not str(part).startswith(("literal[", "constrained"))]
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if problem["type"] == "extra_forbidden":
-        return f"there is no setting {location[0]!r}: see `brushwork stylize --help`"
+        return f"there is no setting {location[-1]!r}: see `brushwork stylize --help`"
     if not location:
         return message
     name = flag(location[0]) if location[0] in kind.model_fields else location[0]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from brushwork.encoders import winograd
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
@@ -45,6 +46,8 @@ class VGG19:
             )
             for name, (weight, bias) in weights.convolutions.items()
         }
+
+        self._winograd: dict[str, Tensor] = {}
 
     @classmethod
     def load(
@@ -82,7 +85,15 @@ class VGG19:
                 f"{self.weights.source} has no {name}: use a whole VGG19, or layers that come before it"
             )
         weight, bias = self._convolutions[name]
+        if winograd.suits(weight, x):
+            return F.relu_(winograd.convolve(x, self._transformed(name), bias))
         return F.relu_(F.conv2d(x, weight, bias, padding=1))
+
+    def _transformed(self, name: str) -> Tensor:
+        """A layer's kernels as Winograd's matrices, made at first use: together 330 MB."""
+        if name not in self._winograd:
+            self._winograd[name] = winograd.transform(self._convolutions[name][0])
+        return self._winograd[name]
 
 
 def check_layers(layers: Iterable[str]) -> list[str]:

@@ -24,7 +24,9 @@ class _Scatter(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (features,) = ctx.saved_tensors
         (gradient,) = grad_outputs
-        return (gradient + gradient.mT) @ features
+        # Written as (N, C) and turned, the result is channels-last like the features: adding it to the
+        # gradient that comes from deeper layers is then one pass over memory.
+        return (features.mT @ (gradient + gradient.mT)).mT
 
 
 def _scatter(features: Tensor) -> Tensor:

@@ -40,23 +40,22 @@ def result_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
         return settings.rows, max(1, whole(width * settings.rows / height))
     if settings.size == "original":
         return height, width
-    factor = settings.size / max(photo)
-    return max(1, whole(height * factor)), max(1, whole(width * factor))
+    # Multiplied first: 49 · (512/49) is a hair below 512, which "floor" would make 511.
+    size, longest = settings.size, max(photo)
+    return max(1, whole(height * size / longest)), max(1, whole(width * size / longest))
 
 
 def ladder(settings: Settings, photo: Sequence[int]) -> list[Scale]:
     """The scales from coarse to fine; their steps add up to ``settings.evaluations``."""
     height, width = result_size(settings, photo)
     shares = sorted(settings.scales.items())
-    total = sum(share for _, share in shares)
-    ends = [
-        round(settings.evaluations * sum(s for _, s in shares[: i + 1]) / total) for i in range(len(shares))
-    ]
+    total, steps = sum(share for _, share in shares), settings.evaluations
+    ends = [round(steps * sum(s for _, s in shares[: i + 1]) / total) for i in range(len(shares))]
+    ends = [*(min(end, steps - 1) for end in ends[:-1]), steps]  # one at least at the size asked for
     rungs = [
         Scale(max(1, round(height * fraction)), max(1, round(width * fraction)), end - start)
         for (fraction, _), start, end in zip(shares, [0, *ends], ends, strict=False)
     ]
-    # The last rung stays even when too few steps reach it: the result has the size that was asked for.
     return [rung for rung in rungs[:-1] if rung.steps] + [Scale(height, width, rungs[-1].steps)]
 
 
@@ -69,5 +68,5 @@ def style_size(settings: Settings, scale: Scale, painting: Sequence[int]) -> tup
     if settings.style_shape == "photo":
         return max(1, round(scale.height * factor)), max(1, round(scale.width * factor))
     whole = math.floor if settings.size_rounding == "floor" else round
-    ratio = scale.long_side * factor / max(painting)
-    return max(1, whole(painting[0] * ratio)), max(1, whole(painting[1] * ratio))
+    size, longest = scale.long_side * factor, max(painting)
+    return max(1, whole(painting[0] * size / longest)), max(1, whole(painting[1] * size / longest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,9 +14,16 @@ from brushwork.errors import OutputError
 
 def check_place(path: Path, *, overwrite: bool, need: int = 0) -> None:
     """Raise OutputError when ``path`` exists, its folder cannot be written to or lacks ``need`` bytes."""
+    try:
+        path.lstat()  # unlike exists(), it also tells of a name that is too long
+    except (FileNotFoundError, NotADirectoryError):
+        check_folder(path.parent, need)
+        return
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}: choose another name") from error
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give a file name")
-    if path.exists() and not overwrite:
+    if not overwrite:
         raise OutputError(f"{path} exists: give another name or --overwrite")
     check_folder(path.parent, need)
 
@@ -46,7 +54,7 @@ def write(path: Path, content: bytes) -> None:
 
     Raises OutputError when it cannot be written; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # shortened: names end at 255 bytes
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -54,9 +62,10 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}: nothing was written there") from error
+    finally:  # also after Ctrl-C
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: {error.strerror}: nothing was written there") from error
 
 
 def write_or_rescue(path: Path, content: bytes) -> Path:
@@ -67,7 +76,24 @@ def write_or_rescue(path: Path, content: bytes) -> Path:
     try:
         write(path, content)
     except OutputError as error:
-        rescue = Path(tempfile.gettempdir()) / f"brushwork-{os.getpid()}-{path.name}"
-        write(rescue, content)
-        raise OutputError(f"{error}; the picture was saved as {rescue}") from error
+        raise OutputError(f"{error}; {_rescue(path.name, content)}") from error
     return path
+
+
+def _rescue(name: str, content: bytes) -> str:
+    """Write to the temporary folder; says how that went."""
+    try:
+        place = Path(tempfile.gettempdir()) / f"brushwork-{os.getpid()}-{name[-40:]}"
+        write(place, content)
+    except (OSError, OutputError):
+        return "the temporary folder cannot take it either"
+    return f"the picture was saved as {place}"
+
+
+def write_standard_output(content: bytes) -> None:
+    """Write to standard output, at once. Raises OutputError when it is closed or full."""
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror}: not all was written; try -o FILE") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from brushwork.encode import read_job
 from brushwork.errors import InputError
-from brushwork.jobs import Stylize, merge
+from brushwork.jobs import STARTS, Settings, Stylize, merge
 
 
 def fingerprint(path: str) -> str | None:
@@ -23,7 +23,8 @@ def fingerprint(path: str) -> str | None:
 
 def inputs(job: Stylize) -> list[str]:
     """The files that a job reads."""
-    named = [job.content, *(style.path for style in job.styles), job.init, job.weights or ""]
+    start = "" if job.init in STARTS else job.init
+    named = [job.content, *(style.path for style in job.styles), start, job.weights or ""]
     return [path for path in dict.fromkeys(named) if path and Path(path).is_file()]
 
 
@@ -36,21 +37,34 @@ def record(job: Stylize, made_with: dict[str, Any]) -> str:
 def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """The options of the job inside a picture, to run it again with some ``changes``.
 
-    Its files are looked for where the job named them, then beside the picture. Raises InputError when the
-    picture has no job, or a file has changed since.
+    Its files are looked for where the job named them, then beside the picture. Another recipe replaces the
+    whole look. Raises InputError when the picture has no job, or a file has changed since.
     """
     text = read_job(path)
     try:
         stored: dict[str, Any] = json.loads(text)
-        options, files = merge(dict(stored["job"]), changes), dict(stored["inputs"])
+        job, files = dict(stored["job"]), dict(stored["inputs"])
+        if "recipe" in changes:
+            job = {name: value for name, value in job.items() if name not in Settings.model_fields}
+        # "auto" may choose otherwise another day; what ran then is what repeats the picture.
+        machine = {key: stored[key] for key in ("device", "precision", "threads") if key in stored}
+        kept = _located({name: job[name] for name in job.keys() - changes.keys()}, files, path)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its job is damaged: give the options anew") from error
-    # "auto" may choose otherwise another day; what ran then is what repeats the picture.
-    machine = {key: stored[key] for key in ("precision", "threads") if key in stored}
-    found = {name: _find(name, digest, path) for name, digest in files.items()}
-    unchanged = {key: found.get(options.get(key), options.get(key)) for key in ("content", "init", "weights")}
-    styles = [dict(style, path=found.get(style["path"], style["path"])) for style in stored["job"]["styles"]]
-    return options | unchanged | {"styles": styles} | machine | changes
+    # None stands for what a change supersedes: the job stays whole and needs its recipe's file no more.
+    return dict.fromkeys(job) | merge(kept | machine, changes)
+
+
+def _located(job: dict[str, Any], files: dict[str, str | None], picture: Path) -> dict[str, Any]:
+    """The job with its files where they are now."""
+
+    def found(name: Any) -> Any:
+        return _find(name, files[name], picture) if name in files else name
+
+    moved = {key: found(job[key]) for key in ("content", "init", "weights") if key in job}
+    if "styles" in job:
+        moved["styles"] = [dict(style, path=found(style["path"])) for style in job["styles"]]
+    return job | moved
 
 
 def _find(name: str, digest: str | None, picture: Path) -> str:

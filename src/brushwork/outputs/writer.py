@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class Writer:
         self.best: tuple[float, Tensor | None] = (math.inf, None)  # lowest loss so far, and its picture
         self._progress: list[Progress] = []
         self._snapshots: list[Tensor] = []
-        self._trace: IO[str] | None = None
+        self._trace: Trace | None = None
         self._film: Film | None = None
 
     def handle(self, event: Event) -> None:
@@ -61,11 +62,11 @@ class Writer:
         self.started, self.latest = event, event.start
         wanted = self.wanted
         if wanted.trace:
-            self._trace = _open(Path(wanted.trace))
+            self._trace = Trace(Path(wanted.trace))
         if wanted.record and is_film(wanted.record):
             self._film = Film(event.width, event.height, event.evaluations)
         elif wanted.record:
-            Path(wanted.record).mkdir(exist_ok=True)
+            files.make_folder(Path(wanted.record))
         if self.job.snapshot_start:
             self._snapshot(event.start, 0)
 
@@ -77,7 +78,7 @@ class Writer:
         if self.wanted.plot:
             self._progress.append(event)
         if self._trace:
-            print(json.dumps(trace_line(event)), file=self._trace, flush=True)
+            self._trace.add(trace_line(event))
         if self._film:
             self._film.add(event.image, event.evaluation)
         every = self.job.snapshot_every or max(1, event.evaluations // 10)
@@ -106,13 +107,17 @@ class Writer:
         picture = self.best[1] if best else self.latest
         if picture is None or self.started is None:
             return False
-        pixels = resize(
-            picture.detach().cpu().clamp(0, 1), self.started.height, self.started.width, "bicubic"
-        )
-        content = self.sources.content
-        self._result(Picture(pixels, bits=content.bits, dpi=content.dpi))
+        height, width, content = self.started.height, self.started.width, self.sources.content
+        pixels = resize(picture.detach().cpu().clamp(0, 1), height, width, "bicubic")
+        alpha = None if content.alpha is None else resize(content.alpha, height, width, "lanczos")
+        self._result(Picture(pixels, alpha, content.bits, content.dpi))
         self._sheets(pixels)
         return True
+
+    def close(self) -> None:
+        """Close the trace, whatever came of the job."""
+        if self._trace:
+            self._trace.close()
 
     @property
     def name(self) -> str:
@@ -141,10 +146,8 @@ class Writer:
         }
 
     def _result(self, picture: Picture) -> None:
-        if self._trace:
-            self._trace.close()
         if self.place is None:
-            sys.stdout.buffer.write(self._encode(picture, "PNG"))
+            files.write_standard_output(self._encode(picture, "PNG"))
         else:
             files.write_or_rescue(self.place, self._encode(picture, format_of(self.place)))
 
@@ -176,7 +179,7 @@ class Writer:
         return {
             "brushwork": brushwork.__version__,
             "torch": torch.__version__,
-            "weights": self.started.weights,
+            "weights": Path(self.started.weights).name,  # whose folder is nobody's business
             "device": self.started.device,
             "precision": self.started.precision,
             "threads": torch.get_num_threads(),
@@ -234,8 +237,27 @@ def trace_line(event: Progress) -> dict[str, float]:
     }
 
 
-def _open(path: Path) -> IO[str]:
-    try:
-        return path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from error
+class Trace:
+    """A file of one JSON line an evaluation, each there as soon as it is known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._writing():
+            # Unbuffered: what a full disk refused would be tried once more when the file is closed.
+            self._file = path.open("wb", buffering=0)
+
+    def add(self, line: dict[str, float]) -> None:
+        """Append a line. Raises OutputError when that fails."""
+        with self._writing():
+            self._file.write(json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"--trace {self._path}: {error.strerror}: choose another place") from error

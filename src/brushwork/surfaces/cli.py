@@ -7,18 +7,24 @@ import signal
 import sys
 import traceback
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 import brushwork
-from brushwork.errors import BrushworkError, DivergedError, InputError
+from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Settings, Stylize, build
-from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.wanted import Wanted
+
+if TYPE_CHECKING:  # torch takes seconds
+    from brushwork.events import Event
+    from brushwork.outputs.writer import Writer
+    from brushwork.surfaces.terminal import Watcher
 
 DONE, OUR_FAULT, YOUR_TURN, INTERRUPTED = 0, 1, 2, 130
 
@@ -38,7 +44,7 @@ def main() -> None:
 def call(arguments: list[str]) -> int:
     """Run a command line and return its exit status; a user's mistake is one line on stderr."""
     try:
-        status = app(arguments, exit_on_error=False, print_error=False)
+        status = app(shield(arguments), exit_on_error=False, print_error=False)
         return status if isinstance(status, int) else DONE
     except CycloptsError as error:
         sys.stderr.write(f"brushwork: {_one_line(error)}" + "\n")
@@ -77,6 +83,8 @@ def stylize(
     if json_ and wanted.output == "-":
         raise InputError("--json and -o - both want standard output: write the picture to a file")
     job = _job(from_, of_model(Stylize, given))
+    if job.content == "-" and wanted.output is None:
+        raise InputError("the photo from standard input has no name to derive the result's from: give -o OUT")
     return paint(job, wanted, as_json=json_, quiet=quiet)
 
 
@@ -94,6 +102,7 @@ def _job(repeated: str | None, options: dict[str, Any]) -> Stylize:
 def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     """Run a job in the terminal: progress, files, JSON; returns the exit status."""
     from brushwork.context import context_for, keep_freed_memory
+    from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
     from brushwork.run import read_sources, run
     from brushwork.surfaces.terminal import say, watcher
@@ -101,31 +110,35 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     keep_freed_memory()
     standard_input = sys.stdin.buffer.read() if job.content == "-" else None
     sources = read_sources(job, content=standard_input)
-    writer = Writer(job, wanted, sources)
-    events = run(job, sources)
+    with closing(Writer(job, wanted, sources)) as writer:
+        if not _drain(run(job, sources), writer, watcher(quiet=quiet)):
+            writer.rescue()
+            say(_how_to_go_on(writer))
+            return INTERRUPTED
+        writer.finish()
+    if as_json:
+        write_standard_output(json.dumps(writer.summary(context_for(job))).encode() + b"\n")
+    elif not quiet:
+        say(f"wrote {writer.name}")
+    return DONE
+
+
+def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
+    """Hand each event to both; False when a Ctrl-C ended it early."""
     try:
-        with _interruptible() as interrupted, watcher(quiet=quiet) as person:
+        with _interruptible() as interrupted, watcher as person:
             for event in events:
                 writer.handle(event)
                 person.show(event)
                 if interrupted and writer.finished is None:
                     events.close()
-                    break
-    except DivergedError as error:
+                    return False
+    except (DivergedError, OutputError) as error:
         saved = writer.rescue(best=True)
-        raise DivergedError(
+        raise type(error)(
             f"{error}{f'; the best picture so far is in {writer.name}' if saved else ''}"
         ) from error
-    if writer.finished is None:
-        writer.rescue()
-        say(_how_to_go_on(job, writer.name))
-        return INTERRUPTED
-    writer.finish()
-    if as_json:
-        sys.stdout.write(json.dumps(writer.summary(context_for(job))) + "\n")
-    elif not quiet:
-        say(f"wrote {writer.name}")
-    return DONE
+    return True
 
 
 @contextmanager
@@ -145,10 +158,15 @@ def _interruptible() -> Generator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _how_to_go_on(job: Stylize, name: str) -> str:
+def _how_to_go_on(writer: Writer) -> str:
+    job, name = writer.job, quote(writer.name) if writer.place else "FILE"
+    again = f"--from {name}"  # repeats every option; without metadata they are the user's to repeat
+    if writer.place is None or not writer.wanted.metadata:
+        styles = (quote(f"{style.path}:{style.weight:g}") for style in job.styles)
+        again = " ".join([quote(job.content), *(f"--style {style}" for style in styles)])
     return (
-        f"interrupted; the picture so far is in {name}\n"
-        f"go on from it: brushwork stylize {job.content} --style {job.styles[0].path} --init {name} -o NEW.png"
+        f"interrupted; the picture so far is in {writer.name}\n"
+        f"go on from it: brushwork stylize {again} --init {name} -o NEW.png"
     )
 
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from brushwork.jobs import Frozen, flag
+from brushwork.jobs import Frozen, Settings, flag
 from brushwork.recipes import read_recipe
 
 SHORT = {"output": ["-o"]}
+_SHIELDED = "\N{HYPHEN}"  # looks the same in a message
 REPEATABLE = {"styles", "content_layers", "style_layers", "scales"}
 
 
@@ -56,7 +57,8 @@ def _argument(name: str, field: FieldInfo, group: Group) -> Argument:
         name=[flag(name), *SHORT.get(name, [])],
         help=f"{field.description}{_default(name, field)}",
         metavar=metavar or None,
-        negative=flag("no-" + name) if field.default is True else (),
+        # What a recipe may have switched on can be switched off.
+        negative=flag("no-" + name) if field.default is True or name in Settings.model_fields else (),
         show_default=False,
         group=group,
         consume_multiple=False,
@@ -81,9 +83,16 @@ def _default(name: str, field: FieldInfo) -> str:
     return f" [{value}]"
 
 
+def shield(arguments: list[str]) -> list[str]:
+    """Spell ``-`` so that cyclopts takes it for a value and not for an option; ``typed`` puts it back."""
+    return [_SHIELDED if argument == "-" else argument for argument in arguments]
+
+
 def typed(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were typed."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {
+        name: "-" if value == _SHIELDED else value for name, value in options.items() if value is not None
+    }
 
 
 def of_model(model: type[Frozen], options: dict[str, Any]) -> dict[str, Any]:

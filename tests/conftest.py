@@ -1,0 +1,69 @@
+"""What several test files share: the embedded network, two small pictures, the larger test pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import reference as ref
+from brushwork.encode import to_image
+from brushwork.painter import paint
+from brushwork.weights import Weights, load_weights
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    """VGG19 as it is installed."""
+    return load_weights()
+
+
+@pytest.fixture(scope="session")
+def reference_weights(weights: Weights) -> ref.Weights:
+    """The same network for ``reference.py``: float64, its first kernels for BGR in 0..255 again."""
+    doubled = {
+        name: (kernel.double(), bias.double()) for name, (kernel, bias) in weights.convolutions.items()
+    }
+    kernel, bias = doubled["block1_conv1"]
+    return {**doubled, "block1_conv1": (kernel.flip(1) / 255, bias)}
+
+
+@pytest.fixture(scope="session")
+def photo() -> Tensor:
+    """A disc before a gradient, (1, 3, 48, 64) in whole levels of 255."""
+    y, x = np.mgrid[0:1:48j, 0:1:64j]
+    disc = 1 / (1 + np.exp(80 * (np.hypot(x - 0.6, y - 0.45) - 0.25)))
+    planes = np.stack([0.2 + 0.6 * x, 0.9 - 0.5 * y, 0.3 + 0.4 * x * y]) * (1 - 0.7 * disc)
+    grain = np.random.default_rng(3).normal(0, 0.02, planes.shape)
+    return torch.from_numpy(np.rint((planes + grain).clip(0, 1) * 255) / 255).float()[None]
+
+
+@pytest.fixture(scope="session")
+def painting() -> Tensor:
+    """The painter's tiles, (1, 3, 64, 56) in whole levels of 255."""
+    tiles = paint("tiles", size=64)[:, 4:60]
+    return torch.from_numpy(tiles.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path, photo: Tensor) -> Path:
+    to_image(photo).save(path := tmp_path / "photo.png")
+    return path
+
+
+@pytest.fixture
+def painting_file(tmp_path: Path, painting: Tensor) -> Path:
+    to_image(painting).save(path := tmp_path / "painting.png")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of test pictures beside the project; tests that need it are skipped without it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the test pictures in ../shared/data")
+    return folder

@@ -1,0 +1,288 @@
+"""Losses: each form against its formula in NumPy, its gradient, its refusals, and what must not change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast, get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brushwork.errors import InputError
+from brushwork.losses import Moments, content_loss, gram_matrix, high_pass, style_loss, total_variation
+from brushwork.losses.content import ContentForm
+from brushwork.losses.statistics import blend
+from brushwork.losses.style import StyleForm
+from brushwork.losses.variation import VariationForm
+
+Array = NDArray[np.float64]
+CONTENT_FORMS: tuple[ContentForm, ...] = get_args(ContentForm)
+STYLE_FORMS: tuple[StyleForm, ...] = get_args(StyleForm)
+TV_FORMS: tuple[VariationForm, ...] = get_args(VariationForm)
+GRAM_FORMS = ("none", "positions", "elements")
+PIXELS = 120
+
+
+def maps(seed: int, channels: int = 3, height: int = 4, width: int = 5, dtype: Any = torch.float64) -> Tensor:
+    values = np.random.default_rng(seed).normal(size=(1, channels, height, width))
+    return torch.from_numpy(values).to(dtype)
+
+
+def near(found: Tensor | float, expected: float | Array, rtol: float = 1e-12) -> None:
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=rtol, atol=1e-15)
+
+
+def gram_of(features: Tensor) -> Array:
+    """The undivided Gram matrix by its definition, Σ over positions, one entry at a time."""
+    planes = features[0].numpy()
+    return np.array([[(a * b).sum() for b in planes] for a in planes])
+
+
+def checked(function: Callable[..., Tensor], *inputs: Tensor) -> None:
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    assert torch.autograd.gradcheck(function, leaves)
+
+
+# ------------------------------------------------------------------------------------------ Gram matrices
+
+
+def test_gram_matrix_of_the_worked_example() -> None:
+    filters = torch.tensor([[[1.0, 2], [4, 5]], [[5, 7], [2, 3]]])
+    expected = torch.tensor([[46.0, 42], [42, 87]])
+    assert torch.equal(gram_matrix(filters, normalize="none"), expected)
+    assert torch.equal(gram_matrix(filters[None], normalize="none"), expected)
+    assert torch.equal(gram_matrix(filters), expected / 4)
+    assert torch.equal(gram_matrix(filters, normalize="elements"), expected / 8)
+
+
+@pytest.mark.parametrize(("form", "divisor"), [("none", 1), ("positions", 20), ("elements", 60)])
+def test_gram_matrix_is_the_inner_products(form: Any, divisor: int) -> None:
+    near(gram_matrix(maps(1), normalize=form), gram_of(maps(1)) / divisor)
+
+
+@pytest.mark.parametrize("form", GRAM_FORMS)
+def test_gradient_of_gram_matrix(form: Any) -> None:
+    checked(lambda f: gram_matrix(f, normalize=form), maps(1))
+
+
+def test_gram_matrix_of_half_precision_is_summed_in_float32() -> None:
+    features = torch.ones(1, 2, 64, 64, dtype=torch.bfloat16)
+    assert torch.equal(gram_matrix(features, normalize="none"), torch.full((2, 2), 4096.0))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 5), (2, 3, 4, 5), (1, 1, 3, 4, 5)])
+def test_features_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"\(1, C, h, w\)"):
+        gram_matrix(torch.zeros(shape))
+    with pytest.raises(InputError, match=r"\(1, C, h, w\)"):
+        Moments.of(torch.zeros(shape))
+
+
+def test_an_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(InputError, match=r"normalize='rows': choose none, positions or elements"):
+        gram_matrix(maps(1), normalize=cast("Any", "rows"))
+
+
+# ---------------------------------------------------------------------------------------------- moments
+
+
+def assert_same(found: Moments, expected: Moments, tolerance: float = 1e-12) -> None:
+    assert found.weight == pytest.approx(expected.weight, rel=tolerance)
+    torch.testing.assert_close(found.first, expected.first, rtol=tolerance, atol=1e-12)
+    torch.testing.assert_close(found.second, expected.second, rtol=tolerance, atol=1e-12)
+
+
+def test_moments_are_raw_sums() -> None:
+    moments = Moments.of(maps(1))
+    assert moments.weight == 20
+    near(moments.first, maps(1)[0].numpy().sum((1, 2)))
+    near(moments.second, gram_of(maps(1)))
+    near(moments.mean, maps(1)[0].numpy().mean((1, 2)))
+    near(moments.gram, gram_of(maps(1)) / 20)
+    assert_same(moments.normalised(), Moments(1.0, moments.first / 20, moments.second / 20))
+
+
+@given(st.integers(0, 99), st.integers(1, 6), st.integers(2, 9), st.data())
+@settings(deadline=None, max_examples=30)
+def test_moments_of_tiles_add_up_to_the_whole(
+    seed: int, height: int, width: int, data: st.DataObject
+) -> None:
+    features = maps(seed, 3, height, width)
+    cut = data.draw(st.integers(1, width - 1))
+    left, right = Moments.of(features[..., :cut]), Moments.of(features[..., cut:])
+    assert_same(left + right, Moments.of(features))
+
+
+@given(st.integers(0, 99), st.floats(0.01, 100), st.floats(0.01, 100))
+@settings(deadline=None, max_examples=30)
+def test_a_blend_is_the_weighted_mean_of_the_styles(seed: int, one: float, two: float) -> None:
+    first, second = Moments.of(maps(seed)), Moments.of(maps(seed + 100, height=7))
+    mixed = blend([first, second], [one, two])
+    expected = (one * gram_of(maps(seed)) / 20 + two * gram_of(maps(seed + 100, height=7)) / 35) / (one + two)
+    near(mixed.gram, expected, rtol=1e-10)
+    assert mixed.weight == pytest.approx(1)
+    assert_same(blend([first], [one]), first.normalised())
+    assert_same(blend([first, first], [one, two]), first.normalised())
+
+
+@pytest.mark.parametrize("part", ["first", "second"])
+def test_gradient_of_moments(part: str) -> None:
+    checked(lambda f: getattr(Moments.of(f), part), maps(1))
+
+
+# ------------------------------------------------------------------------------------------------ style
+
+
+def expected_style(form: str, mine: Tensor, theirs: Tensor) -> float:
+    channels, places = mine.shape[1], mine.shape[2] * mine.shape[3]
+    per_place = gram_of(theirs) / (theirs.shape[2] * theirs.shape[3])
+    undivided = ((gram_of(mine) - per_place * places) ** 2).sum()
+    mean = ((gram_of(mine) / places - per_place) ** 2).mean()
+    return {
+        "gram": mean,
+        "gatys": undivided / (4 * channels**2 * places**2),
+        "keras": undivided / (4 * 3**2 * PIXELS**2),
+        "relative": mean / (per_place**2).mean(),
+    }[form]
+
+
+@pytest.mark.parametrize("form", STYLE_FORMS)
+@pytest.mark.parametrize("height", [4, 7])
+def test_style_loss_is_its_formula(form: StyleForm, height: int) -> None:
+    mine, theirs = maps(1), maps(2, height=height)
+    expected = expected_style(form, mine, theirs)
+    near(style_loss(mine, theirs, form=form, pixels=PIXELS), expected)
+    near(style_loss(Moments.of(mine), Moments.of(theirs), form=form, pixels=PIXELS), expected)
+    near(style_loss(mine, mine, form=form, pixels=PIXELS), 0)
+
+
+@pytest.mark.parametrize("form", STYLE_FORMS)
+def test_gradient_of_style_loss(form: StyleForm) -> None:
+    checked(lambda f: style_loss(f, maps(2, height=7), form=form, pixels=PIXELS), maps(1))
+
+
+def test_style_of_other_channels_is_refused() -> None:
+    with pytest.raises(InputError, match="4 channels for features of 3"):
+        style_loss(maps(1), maps(2, channels=4))
+
+
+def test_an_unknown_style_form_is_refused() -> None:
+    with pytest.raises(InputError, match="'w9': choose gram, gatys, relative, or keras"):
+        style_loss(maps(1), maps(2), form=cast("Any", "w9"))
+    with pytest.raises(InputError, match="keras with pixels="):
+        style_loss(maps(1), maps(2), form="keras")
+
+
+# ---------------------------------------------------------------------------------------------- content
+
+
+@pytest.mark.parametrize("form", CONTENT_FORMS)
+def test_content_loss_is_its_formula(form: ContentForm) -> None:
+    squares = (maps(1).numpy() - maps(2).numpy()) ** 2
+    energy = (maps(2).numpy() ** 2).sum()
+    expected = {"mean": squares.mean(), "sum": squares.sum(), "half-sum": squares.sum() / 2}
+    near(content_loss(maps(1), maps(2), form=form), {**expected, "relative": squares.sum() / energy}[form])
+    assert content_loss(maps(1), maps(1), form=form).item() == 0
+
+
+@pytest.mark.parametrize("form", CONTENT_FORMS)
+def test_gradient_of_content_loss(form: ContentForm) -> None:
+    checked(lambda f: content_loss(f, maps(2), form=form), maps(1))
+
+
+def test_content_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\(1, 3, 4, 5\) against \(1, 3, 4, 6\)"):
+        content_loss(maps(1), maps(1, width=6))
+
+
+def test_an_unknown_content_form_is_refused() -> None:
+    with pytest.raises(InputError, match="'max': choose mean, sum, half-sum or relative"):
+        content_loss(maps(1), maps(2), form=cast("Any", "max"))
+
+
+def test_relative_losses_know_neither_size_nor_the_networks_scale() -> None:
+    """Twice the picture, or features ten times as large, cost the same."""
+    mine, theirs = maps(1), maps(2)
+    style, content = style_loss(mine, theirs, form="relative"), content_loss(mine, theirs, form="relative")
+    for variant in (lambda f: torch.cat([f, f], dim=-1), lambda f: 10 * f):
+        near(style_loss(variant(mine), variant(theirs), form="relative"), style.item())
+        near(content_loss(variant(mine), variant(theirs), form="relative"), content.item())
+
+
+# -------------------------------------------------------------------------------------- total variation
+
+
+def expected_variation(form: str, image: Array) -> float:
+    dx, dy = np.diff(image, axis=3), np.diff(image, axis=2)
+    inner = dx[:, :, :-1] ** 2 + dy[:, :, :, :-1] ** 2
+    return {
+        "l1": np.abs(dx).sum() + np.abs(dy).sum(),
+        "keras": (inner**1.25).sum(),
+        "mean": (dx**2).mean() + (dy**2).mean(),
+    }[form]
+
+
+@pytest.mark.parametrize("form", TV_FORMS)
+def test_total_variation_is_its_formula(form: VariationForm) -> None:
+    near(total_variation(maps(1), form=form), expected_variation(form, maps(1).numpy()))
+
+
+def test_total_variation_by_hand() -> None:
+    image = torch.tensor([[[[0.0, 3, 1], [4, 0, 0]]]], dtype=torch.float64)
+    assert total_variation(image).item() == (3 + 2 + 4 + 0) + (4 + 3 + 1)
+    near(total_variation(image, form="keras"), 25**1.25 + 13**1.25)
+    near(total_variation(image, form="mean"), (9 + 4 + 16 + 0) / 4 + (16 + 9 + 1) / 3)
+
+
+@pytest.mark.parametrize("form", TV_FORMS)
+def test_gradient_of_total_variation(form: VariationForm) -> None:
+    checked(lambda image: total_variation(image, form=form), maps(1))
+
+
+def test_an_unknown_variation_form_is_refused() -> None:
+    with pytest.raises(InputError, match="'l2': choose l1, keras or mean"):
+        total_variation(maps(1), form=cast("Any", "l2"))
+
+
+def test_high_pass_keeps_the_size_and_ends_in_zeros() -> None:
+    image = maps(1)
+    dx, dy = high_pass(image)
+    assert dx.shape == dy.shape == image.shape
+    near(dx[..., :-1], np.diff(image.numpy(), axis=3))
+    near(dy[..., :-1, :], np.diff(image.numpy(), axis=2))
+    assert not dx[..., -1].any()
+    assert not dy[..., -1, :].any()
+    near(dx.abs().sum() + dy.abs().sum(), total_variation(image).item())
+
+
+# -------------------------------------------------------------------------------------------- flat pictures
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_flat_pictures_have_finite_losses_and_gradients(value: float, dtype: torch.dtype) -> None:
+    flat = torch.full((1, 3, 6, 6), value, dtype=dtype)
+    calls: list[Callable[[Tensor], Tensor]] = [
+        *(lambda f, form=form: content_loss(f, flat, form=form) for form in CONTENT_FORMS),
+        *(lambda f, form=form: style_loss(f, flat, form=form, pixels=36) for form in STYLE_FORMS),
+        *(lambda f, form=form: total_variation(f, form=form) for form in TV_FORMS),
+    ]
+    for call in calls:
+        for start in (flat, maps(1, 3, 6, 6, dtype)):
+            image = start.clone().requires_grad_()
+            loss = call(image)
+            (gradient,) = torch.autograd.grad(loss, image)
+            assert loss.isfinite()
+            assert gradient.isfinite().all()
+            assert start is not flat or loss == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (1, 3, 1, 5), (1, 3, 5, 1)])
+@pytest.mark.parametrize("form", TV_FORMS)
+def test_a_line_of_pixels_has_a_finite_variation(shape: tuple[int, ...], form: VariationForm) -> None:
+    assert total_variation(torch.rand(shape), form=form).isfinite()

@@ -1,0 +1,323 @@
+"""The published recipes against ``reference.py``: losses, gradients and short runs with the real network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import reference as ref
+from brushwork.context import Context
+from brushwork.encode import to_array, to_image
+from brushwork.encoders import VGG19
+from brushwork.events import Finished, Progress
+from brushwork.images import Picture, read_picture, resize
+from brushwork.jobs import Stylize
+from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.objective import Objective, make_target
+from brushwork.optimize.scales import Scale, ladder, result_size, style_size
+from brushwork.weights import Weights
+
+STEPS = 4
+
+
+class Published(NamedTuple):
+    """A recipe with its reference; ``options`` make the picture 48 × 64 where it is not already."""
+
+    name: str
+    loss: ref.Loss
+    run: Callable[..., ref.Run]
+    options: dict[str, Any]
+
+
+RECIPES = [
+    Published("keras-example", ref.loss_keras_example, ref.run_keras_example, {"rows": 48}),
+    Published("tf-blog", ref.loss_tf_blog, ref.run_tf_blog, {"size": 64}),
+    Published("tf-tutorial", ref.loss_tf_tutorial, ref.run_tf_tutorial, {"size": 64}),
+    Published("course", ref.loss_course, ref.run_course, {"size": 64}),
+]
+each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+each_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+
+
+def job_of(recipe: Published, **options: Any) -> Stylize:
+    return Stylize(content="photo", styles=("painting",), recipe=recipe.name, **{**recipe.options, **options})
+
+
+def encoder_of(weights: Weights, job: Stylize, dtype: torch.dtype) -> VGG19:
+    return VGG19(weights, pooling=job.pooling, dtype=dtype)
+
+
+def art_of(job: Stylize, painting: Tensor) -> Tensor:
+    """The painting as the recipe measures it: only ``keras-example`` squeezes it to the photo's size."""
+    return resize(painting, *style_size(job, Scale(48, 64, 1), painting.shape[-2:]), job.resize)
+
+
+def between(photo: Tensor) -> Tensor:
+    """A picture on the way: the photo with noise, in range."""
+    noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(5))
+    return (photo + 0.1 * noise).clamp(0, 1)
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected).norm() / expected.norm())
+
+
+# -------------------------------------------------------------------------------- losses and gradients
+
+
+@each_precision
+@each_recipe
+def test_losses_and_gradient_are_the_documents(
+    recipe: Published,
+    dtype: torch.dtype,
+    weights: Weights,
+    reference_weights: ref.Weights,
+    photo: Tensor,
+    painting: Tensor,
+) -> None:
+    job = job_of(recipe)
+    encoder, art, image = encoder_of(weights, job, dtype), art_of(job, painting), between(photo)
+    target = make_target(encoder, job, photo.to(dtype), [art.to(dtype)], [1.0])
+    found = Objective(encoder, target, job).evaluate(image.to(dtype))
+
+    leaf = (image.double() * 255).requires_grad_()
+    terms = recipe.loss(leaf, photo.double() * 255, art.double() * 255, reference_weights)
+    (gradient,) = torch.autograd.grad(terms["total"], leaf)
+
+    exact = dtype == torch.float64
+    for name, term in terms.items():
+        assert getattr(found.losses, name) == pytest.approx(term.item(), rel=1e-11 if exact else 1e-5), name
+    # 255 times the gradient of the picture in 0..255. In float32 a ReLU or a maximum may tip over.
+    assert relative(found.gradient / 255, gradient) < (1e-11 if exact else 1e-4)
+
+
+@pytest.mark.parametrize("recipe", [RECIPES[2], RECIPES[3]], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("weight", [0.0, 7.0])
+def test_total_variation_is_optional(
+    recipe: Published,
+    weight: float,
+    weights: Weights,
+    reference_weights: ref.Weights,
+    photo: Tensor,
+    painting: Tensor,
+) -> None:
+    """Both documents show their method without the term and with it."""
+    job = job_of(recipe, tv_weight=weight)
+    encoder, image = encoder_of(weights, job, torch.float64), between(photo).double()
+    target = make_target(encoder, job, photo.double(), [painting.double()], [1.0])
+    found = Objective(encoder, target, job).evaluate(image).losses
+    pictures = (255 * picture.double() for picture in (image, photo, painting))
+    terms = recipe.loss(*pictures, reference_weights, tv_weight=weight)
+    assert found.tv == pytest.approx(terms["tv"].item(), rel=1e-11)
+    assert (found.tv > 0) == (weight > 0)
+    assert found.total == pytest.approx(terms["total"].item(), rel=1e-11)
+
+
+# ------------------------------------------------------------------------------------------- short runs
+
+
+class Painted(NamedTuple):
+    """What a run of the engine showed."""
+
+    losses: list[float]
+    path: list[Tensor]
+    finished: Finished
+
+
+def engine_run(
+    job: Stylize, weights: Weights, photo: Tensor, painting: Tensor, dtype: torch.dtype
+) -> Painted:
+    sources = Sources(Picture(photo.to(dtype)), [Picture(painting.to(dtype))])
+    events = list(paint(job, sources, encoder_of(weights, job, dtype), Context(torch.device("cpu"), dtype)))
+    steps = [event for event in events if isinstance(event, Progress)]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    return Painted([step.losses.total for step in steps], [step.image for step in steps], finished)
+
+
+def reference_run(
+    recipe: Published, job: Stylize, weights: ref.Weights, photo: Tensor, art: Tensor
+) -> ref.Run:
+    rate = {"lr": job.learning_rate} if recipe.name == "course" else {}
+    return recipe.run(photo.double() * 255, art.double() * 255, weights, STEPS, **rate)
+
+
+@each_recipe
+def test_a_run_is_the_documents(
+    recipe: Published, weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
+) -> None:
+    job = job_of(recipe, steps=STEPS)
+    expected = reference_run(recipe, job, reference_weights, photo, art_of(job, painting))
+    exact = engine_run(job, weights, photo, painting, torch.float64)
+    single = engine_run(job, weights, photo, painting, torch.float32)
+
+    assert exact.losses == pytest.approx(expected.losses, rel=1e-9)
+    assert single.losses == pytest.approx(expected.losses, rel=1e-4)
+    for found, theirs in zip(exact.path, expected.path[1:], strict=True):
+        assert (255 * found - theirs).abs().max() < 1e-6
+    result = expected.image.clamp(0, 255)  # keras-example is clipped when it is saved
+    assert (255 * exact.finished.picture.pixels - result).abs().max() < 1e-4  # kept in float32
+    # Where a pixel's gradient is next to nothing, Adam's step there is rounding error: compare by the mean.
+    away = (255 * single.finished.picture.pixels - result).abs()
+    assert away.mean() < 0.01
+    assert away.quantile(0.999) < 1
+
+
+@each_recipe
+def test_saved_pictures_are_cut_to_8_bits_as_in_the_documents(
+    recipe: Published, weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
+) -> None:
+    job = job_of(recipe, steps=1)
+    rate = {"lr": job.learning_rate} if recipe.name == "course" else {}
+    pictures = (255 * picture.double() for picture in (photo, art_of(job, painting)))
+    expected = ref.to_uint8(recipe.run(*pictures, reference_weights, 1, **rate).image)
+    found = engine_run(job, weights, photo, painting, torch.float64).finished.picture.pixels
+    saved = to_array(found, rounding=job.rounding).astype(int)
+    # 254.9999 against 255.0001 is a level apart: float32 and float64 may fall on either side.
+    assert (saved != expected).mean() < 0.005
+    assert np.abs(saved - expected).max() <= 1
+
+
+def test_keras_example_is_never_clipped(weights: Weights, photo: Tensor, painting: Tensor) -> None:
+    job = job_of(RECIPES[0], steps=2, tv_weight=1e-3)
+    found = engine_run(job, weights, photo, painting, torch.float32)
+    assert found.path[-1].min() < 0 or found.path[-1].max() > 1
+    pixels = found.finished.picture.pixels
+    assert 0 <= pixels.min() <= pixels.max() <= 1
+
+
+def test_keras_examples_rate_decays_with_every_step(
+    weights: Weights, photo: Tensor, painting: Tensor
+) -> None:
+    job = job_of(RECIPES[0], steps=3, decay_steps=1)
+    encoder = encoder_of(weights, job, torch.float64)
+    found = engine_run(job, weights, photo, painting, torch.float64)
+    art = art_of(job, painting).double()
+    objective = Objective(encoder, make_target(encoder, job, photo.double(), [art], [1.0]), job)
+    x = photo.double()
+    for step, image in enumerate(found.path):
+        x = x - 100 / 255**2 * 0.96**step * objective.evaluate(x).gradient
+        torch.testing.assert_close(image, x, rtol=0, atol=1e-12)
+
+
+def test_tf_blog_keeps_the_picture_after_the_lowest_loss(
+    weights: Weights, photo: Tensor, painting: Tensor
+) -> None:
+    """From the photo its loss rises at once, so the kept picture is the one after the first step."""
+    found = engine_run(job_of(RECIPES[1], steps=STEPS), weights, photo, painting, torch.float32)
+    lowest = found.losses.index(min(found.losses))
+    assert torch.equal(found.finished.picture.pixels, found.path[lowest])
+    assert found.finished.losses.total == min(found.losses)
+
+
+# ------------------------------------------------------------------------------------------------ sizes
+
+sides = st.integers(64, 6000)
+
+
+def recipe_job(name: str, **options: Any) -> Stylize:
+    return Stylize(content="photo", styles=("painting",), recipe=name, **options)
+
+
+@given(sides, sides)
+@settings(max_examples=200, deadline=None)
+def test_keras_example_has_400_rows(height: int, width: int) -> None:
+    job = recipe_job("keras-example")
+    if max(height, width) <= 20 * min(height, width):
+        size = result_size(job, (height, width))
+        assert size == (400, int(width * 400 / height))
+        assert style_size(job, Scale(*size, 1), (height // 2, width)) == size  # the art's aspect is given up
+    assert len(ladder(job, (480, 640))) == 1
+
+
+@given(sides, sides)
+@settings(max_examples=200, deadline=None)
+def test_tf_blog_rounds(height: int, width: int) -> None:
+    job, factor = recipe_job("tf-blog"), 512 / max(height, width)
+    if max(height, width) <= 20 * min(height, width):
+        found = result_size(job, (height, width))
+        for side, exact in zip(found, (height * factor, width * factor), strict=True):
+            assert abs(side - exact) <= 0.5 + 1e-9
+        assert max(found) == 512
+        assert style_size(job, Scale(512, 300, 1), (height, width)) == found  # each in its own aspect
+
+
+@pytest.mark.parametrize("name", ["tf-tutorial", "course"])
+@given(height=sides, width=sides)
+@settings(max_examples=200, deadline=None)
+def test_tf_tutorial_and_course_round_down(name: str, height: int, width: int) -> None:
+    job = recipe_job(name)
+    if max(height, width) <= 20 * min(height, width):
+        found = result_size(job, (height, width))
+        assert found == (height * 512 // max(height, width), width * 512 // max(height, width))
+        assert max(found) == 512
+        assert style_size(job, Scale(300, 512, 1), (height, width)) == found
+
+
+# ----------------------------------------------------------------------------------------------- resizing
+
+
+def opened(path: str, folder: Any) -> tuple[Tensor, Image.Image]:
+    return read_picture(folder / "seed-images" / path).pixels, Image.open(folder / "seed-images" / path)
+
+
+def levels(pixels: Tensor) -> NDArray[np.int64]:
+    return np.rint(pixels[0].permute(1, 2, 0).numpy() * 255).astype(np.int64)
+
+
+def small_photo(seed: int = 0) -> Tensor:
+    """Noise in whole levels, (1, 3, 91, 120)."""
+    noise = np.random.default_rng(seed).integers(0, 256, (1, 3, 91, 120))
+    return torch.from_numpy(noise.astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "tolerance"),
+    [("keras-example", Image.Resampling.NEAREST, 0), ("tf-blog", Image.Resampling.LANCZOS, 1)],
+)
+def test_resizing_is_pillows(name: str, method: Image.Resampling, tolerance: int) -> None:
+    """Lanczos works in float here and in 8-bit fixed point in Pillow's pictures: a level apart at most."""
+    job = recipe_job(name, **({"rows": 40} if name == "keras-example" else {"size": 53}))
+    height, width = result_size(job, (91, 120))
+    assert (height, width) == ((40, 52) if name == "keras-example" else (40, 53))
+    found = levels(resize(small_photo(), height, width, job.resize))
+    expected = np.asarray(to_image(small_photo()).resize((width, height), method)).astype(int)
+    assert np.abs(found - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", ["tf-tutorial", "course"])
+@pytest.mark.parametrize("size", [53, 200])
+def test_resizing_is_tensorflows(name: str, size: int) -> None:
+    """tf.image.resize: half-pixel centres, no antialiasing, edges repeated."""
+    job = recipe_job(name, size=size)
+    height, width = result_size(job, (91, 120))
+    image = small_photo()[0].double().numpy()
+    for axis, (length, out) in enumerate(((91, height), (120, width)), 1):
+        at = (np.arange(out) + 0.5) * length / out - 0.5
+        low = np.floor(at).astype(int)
+        part = (at - low).reshape((-1, 1) if axis == 1 else -1)
+        first, second = (image.take(np.clip(low + i, 0, length - 1), axis) for i in (0, 1))
+        image = first * (1 - part) + second * part
+    found = resize(small_photo(), height, width, job.resize)[0].numpy()
+    np.testing.assert_allclose(found, image, rtol=0, atol=2e-5)
+
+
+def test_the_engine_resizes_as_its_recipe_says(weights: Weights, photo: Tensor, painting: Tensor) -> None:
+    larger = resize(photo, 91, 120, "bicubic")
+    start = between(larger)
+    for name, expected in (("keras-example", (40, 52)), ("tf-blog", (40, 53)), ("tf-tutorial", (40, 53))):
+        job = recipe_job(name, steps=1, **({"rows": 40} if name == "keras-example" else {"size": 53}))
+        encoder = encoder_of(weights, job, torch.float32)
+        sources = Sources(Picture(start), [Picture(painting)])
+        first = next(paint(job, sources, encoder, Context(torch.device("cpu"), torch.float32)))
+        assert first.start.shape[-2:] == expected  # pyright: ignore[reportAttributeAccessIssue]
+        assert torch.equal(first.start, resize(start, *expected, job.resize))  # pyright: ignore[reportAttributeAccessIssue]
