@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 import reference as ref
 from brushwork.encode import to_image
 from brushwork.painter import paint
 from brushwork.weights import Weights, load_weights
+from commands import Desk
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +71,31 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the test pictures in ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def network_file(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network's first two blocks as a file of one's own: read in no time."""
+    tensors: dict[str, Tensor] = {}
+    for name, (kernel, bias) in list(weights.convolutions.items())[:4]:
+        published = kernel.flip(1) / 255 if name == "block1_conv1" else kernel  # BGR in 0..255
+        tensors |= {f"{name}.weight": published.contiguous(), f"{name}.bias": bias}
+    save_file(tensors, path := tmp_path_factory.mktemp("network") / "network.safetensors")
+    return path
+
+
+@pytest.fixture
+def desk(
+    photo_file: Path,
+    painting_file: Path,
+    network_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Generator[Desk]:
+    """A working folder with photo.png, painting.png and network.safetensors, and the command line in it."""
+    shutil.copy(network_file, photo_file.parent)
+    monkeypatch.chdir(photo_file.parent)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on pictures this small a second one only waits
+    yield Desk(photo_file.parent, capsys)
+    torch.set_num_threads(threads)

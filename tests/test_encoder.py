@@ -76,7 +76,8 @@ def test_gradient_is_the_references(reference_weights: ref.Weights, vgg: VGG19) 
         return torch.autograd.grad(mixed, image)[0]
 
     theirs, ours = gradient(expected), gradient(found)
-    assert difference(ours, theirs) < 1e-4  # a ReLU or maximum may tip over in float32
+    assert (ours - theirs).abs().median() < 1e-5 * theirs.abs().median()
+    assert difference(ours, theirs) < 5e-3  # a ReLU or a maximum may tip over in float32
 
 
 def test_bfloat16_is_close(weights: Weights, vgg: VGG19) -> None:

@@ -18,9 +18,9 @@ import reference as ref
 from brushwork.context import Context
 from brushwork.encode import to_array, to_image
 from brushwork.encoders import VGG19
-from brushwork.events import Finished, Progress
-from brushwork.images import Picture, read_picture, resize
-from brushwork.jobs import Stylize
+from brushwork.events import Finished, Progress, Started
+from brushwork.images import Picture, resize
+from brushwork.jobs import Style, Stylize
 from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
@@ -30,26 +30,30 @@ STEPS = 4
 
 
 class Published(NamedTuple):
-    """A recipe with its reference; ``options`` make the picture 48 × 64 where it is not already."""
+    """A recipe with its reference; ``options`` make the result 48 × 64, the photo's own size."""
 
     name: str
     loss: ref.Loss
     run: Callable[..., ref.Run]
     options: dict[str, Any]
+    numbers: dict[str, float]  # for runs: the Keras example's own rate is too high for so small a picture
 
 
+WEAKER = {"content_weight": 2.5e-10, "style_weight": 1e-8, "tv_weight": 1e-8}
 RECIPES = [
-    Published("keras-example", ref.loss_keras_example, ref.run_keras_example, {"rows": 48}),
-    Published("tf-blog", ref.loss_tf_blog, ref.run_tf_blog, {"size": 64}),
-    Published("tf-tutorial", ref.loss_tf_tutorial, ref.run_tf_tutorial, {"size": 64}),
-    Published("course", ref.loss_course, ref.run_course, {"size": 64}),
+    Published("keras-example", ref.loss_keras_example, ref.run_keras_example, {"rows": 48}, WEAKER),
+    Published("tf-blog", ref.loss_tf_blog, ref.run_tf_blog, {"size": 64}, {}),
+    Published("tf-tutorial", ref.loss_tf_tutorial, ref.run_tf_tutorial, {"size": 64}, {}),
+    Published("course", ref.loss_course, ref.run_course, {"size": 64}, {}),
 ]
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 each_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 
 def job_of(recipe: Published, **options: Any) -> Stylize:
-    return Stylize(content="photo", styles=("painting",), recipe=recipe.name, **{**recipe.options, **options})
+    return Stylize(
+        content="photo", styles=(Style(path="painting"),), recipe=recipe.name, **{**recipe.options, **options}
+    )
 
 
 def encoder_of(weights: Weights, job: Stylize, dtype: torch.dtype) -> VGG19:
@@ -96,8 +100,10 @@ def test_losses_and_gradient_are_the_documents(
     exact = dtype == torch.float64
     for name, term in terms.items():
         assert getattr(found.losses, name) == pytest.approx(term.item(), rel=1e-11 if exact else 1e-5), name
-    # 255 times the gradient of the picture in 0..255. In float32 a ReLU or a maximum may tip over.
-    assert relative(found.gradient / 255, gradient) < (1e-11 if exact else 1e-4)
+    ours = found.gradient.double() / 255  # of the picture in 0..255
+    assert (ours - gradient).abs().median() < (1e-11 if exact else 1e-5) * gradient.abs().median()
+    # In float32 a ReLU or a maximum that tips over is worth 1e-3 at this size; without one it is 5e-7.
+    assert relative(ours, gradient) < (1e-11 if exact else 5e-3)
 
 
 @pytest.mark.parametrize("recipe", [RECIPES[2], RECIPES[3]], ids=lambda recipe: recipe.name)
@@ -145,60 +151,72 @@ def engine_run(
 
 
 def reference_run(
-    recipe: Published, job: Stylize, weights: ref.Weights, photo: Tensor, art: Tensor
+    recipe: Published, job: Stylize, weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> ref.Run:
-    rate = {"lr": job.learning_rate} if recipe.name == "course" else {}
-    return recipe.run(photo.double() * 255, art.double() * 255, weights, STEPS, **rate)
+    pictures = (255 * picture.double() for picture in (photo, art_of(job, painting)))
+    numbers = {name: getattr(job, name) for name in ("content_weight", "style_weight", "tv_weight")}
+    rate = {"lr": job.learning_rate} if recipe.name == "course" else {}  # its document gives none
+    return recipe.run(*pictures, weights, job.evaluations, **rate, **numbers)
 
 
 @each_recipe
 def test_a_run_is_the_documents(
     recipe: Published, weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> None:
-    job = job_of(recipe, steps=STEPS)
-    expected = reference_run(recipe, job, reference_weights, photo, art_of(job, painting))
+    job = job_of(recipe, steps=STEPS, **recipe.numbers)
+    expected = reference_run(recipe, job, reference_weights, photo, painting)
     exact = engine_run(job, weights, photo, painting, torch.float64)
     single = engine_run(job, weights, photo, painting, torch.float32)
 
-    assert exact.losses == pytest.approx(expected.losses, rel=1e-9)
-    assert single.losses == pytest.approx(expected.losses, rel=1e-4)
+    assert exact.losses == pytest.approx(expected.losses, rel=1e-10)
     for found, theirs in zip(exact.path, expected.path[1:], strict=True):
-        assert (255 * found - theirs).abs().max() < 1e-6
+        assert (255 * found - theirs).abs().max() < 1e-8
     result = expected.image.clamp(0, 255)  # keras-example is clipped when it is saved
     assert (255 * exact.finished.picture.pixels - result).abs().max() < 1e-4  # kept in float32
-    # Where a pixel's gradient is next to nothing, Adam's step there is rounding error: compare by the mean.
-    away = (255 * single.finished.picture.pixels - result).abs()
-    assert away.mean() < 0.01
-    assert away.quantile(0.999) < 1
+    # A ReLU that tips over in float32 turns some of Adam's first steps around (the same for tf.keras).
+    assert single.losses[0] == pytest.approx(expected.losses[0], rel=1e-5)
+    assert single.losses == pytest.approx(expected.losses, rel=5e-3)
+    assert (255 * single.finished.picture.pixels - result).abs().mean() < 0.5
 
 
 @each_recipe
 def test_saved_pictures_are_cut_to_8_bits_as_in_the_documents(
     recipe: Published, weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> None:
-    job = job_of(recipe, steps=1)
-    rate = {"lr": job.learning_rate} if recipe.name == "course" else {}
-    pictures = (255 * picture.double() for picture in (photo, art_of(job, painting)))
-    expected = ref.to_uint8(recipe.run(*pictures, reference_weights, 1, **rate).image)
+    job = job_of(recipe, steps=2, **recipe.numbers)
+    expected = ref.to_uint8(reference_run(recipe, job, reference_weights, photo, painting).image)
     found = engine_run(job, weights, photo, painting, torch.float64).finished.picture.pixels
     saved = to_array(found, rounding=job.rounding).astype(int)
-    # 254.9999 against 255.0001 is a level apart: float32 and float64 may fall on either side.
+    # 254.9999 and 255.0001 are a level apart: the float32 of the result may fall on the other side.
     assert (saved != expected).mean() < 0.005
     assert np.abs(saved - expected).max() <= 1
 
 
 def test_keras_example_is_never_clipped(weights: Weights, photo: Tensor, painting: Tensor) -> None:
-    job = job_of(RECIPES[0], steps=2, tv_weight=1e-3)
+    job = job_of(RECIPES[0], steps=2, **WEAKER | {"tv_weight": 1e-3})
     found = engine_run(job, weights, photo, painting, torch.float32)
     assert found.path[-1].min() < 0 or found.path[-1].max() > 1
     pixels = found.finished.picture.pixels
     assert 0 <= pixels.min() <= pixels.max() <= 1
 
 
+@pytest.mark.parametrize("recipe", RECIPES[1:], ids=lambda recipe: recipe.name)
+def test_the_others_are_clipped_after_every_step(
+    recipe: Published, weights: Weights, photo: Tensor, painting: Tensor
+) -> None:
+    rate = job_of(recipe).learning_rate
+    found = engine_run(
+        job_of(recipe, steps=2, learning_rate=20 * rate), weights, photo, painting, torch.float32
+    )
+    for image in found.path:
+        assert image.min() == 0
+        assert image.max() == 1
+
+
 def test_keras_examples_rate_decays_with_every_step(
     weights: Weights, photo: Tensor, painting: Tensor
 ) -> None:
-    job = job_of(RECIPES[0], steps=3, decay_steps=1)
+    job = job_of(RECIPES[0], steps=3, decay_steps=1, **WEAKER)
     encoder = encoder_of(weights, job, torch.float64)
     found = engine_run(job, weights, photo, painting, torch.float64)
     art = art_of(job, painting).double()
@@ -206,17 +224,21 @@ def test_keras_examples_rate_decays_with_every_step(
     x = photo.double()
     for step, image in enumerate(found.path):
         x = x - 100 / 255**2 * 0.96**step * objective.evaluate(x).gradient
-        torch.testing.assert_close(image, x, rtol=0, atol=1e-12)
+        torch.testing.assert_close(image, x, rtol=0, atol=1e-10)
 
 
 def test_tf_blog_keeps_the_picture_after_the_lowest_loss(
-    weights: Weights, photo: Tensor, painting: Tensor
+    weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> None:
-    """From the photo its loss rises at once, so the kept picture is the one after the first step."""
-    found = engine_run(job_of(RECIPES[1], steps=STEPS), weights, photo, painting, torch.float32)
-    lowest = found.losses.index(min(found.losses))
-    assert torch.equal(found.finished.picture.pixels, found.path[lowest])
-    assert found.finished.losses.total == min(found.losses)
+    """With so much content the loss rises from the photo on: the picture after the first step is kept."""
+    job = job_of(RECIPES[1], steps=3, content_weight=1e8)
+    found = engine_run(job, weights, photo, painting, torch.float64)
+    assert found.losses[0] == min(found.losses)
+    assert found.finished.losses.total == found.losses[0]
+    pixels = found.finished.picture.pixels
+    assert torch.equal(pixels, found.path[0].float())
+    expected = reference_run(RECIPES[1], job, reference_weights, photo, painting)
+    assert (255 * pixels - expected.image).abs().max() < 1e-4
 
 
 # ------------------------------------------------------------------------------------------------ sizes
@@ -225,7 +247,7 @@ sides = st.integers(64, 6000)
 
 
 def recipe_job(name: str, **options: Any) -> Stylize:
-    return Stylize(content="photo", styles=("painting",), recipe=name, **options)
+    return Stylize(content="photo", styles=(Style(path="painting"),), recipe=name, **options)
 
 
 @given(sides, sides)
@@ -266,17 +288,13 @@ def test_tf_tutorial_and_course_round_down(name: str, height: int, width: int) -
 # ----------------------------------------------------------------------------------------------- resizing
 
 
-def opened(path: str, folder: Any) -> tuple[Tensor, Image.Image]:
-    return read_picture(folder / "seed-images" / path).pixels, Image.open(folder / "seed-images" / path)
-
-
 def levels(pixels: Tensor) -> NDArray[np.int64]:
     return np.rint(pixels[0].permute(1, 2, 0).numpy() * 255).astype(np.int64)
 
 
 def small_photo(seed: int = 0) -> Tensor:
     """Noise in whole levels, (1, 3, 91, 120)."""
-    noise = np.random.default_rng(seed).integers(0, 256, (1, 3, 91, 120))
+    noise = np.random.default_rng(seed).integers(64, 192, (1, 3, 91, 120))
     return torch.from_numpy(noise.astype(np.float32) / 255)
 
 
@@ -285,7 +303,7 @@ def small_photo(seed: int = 0) -> Tensor:
     [("keras-example", Image.Resampling.NEAREST, 0), ("tf-blog", Image.Resampling.LANCZOS, 1)],
 )
 def test_resizing_is_pillows(name: str, method: Image.Resampling, tolerance: int) -> None:
-    """Lanczos works in float here and in 8-bit fixed point in Pillow's pictures: a level apart at most."""
+    """Pillow rounds 8-bit pictures between its two passes, ours stay in float: a level apart at most."""
     job = recipe_job(name, **({"rows": 40} if name == "keras-example" else {"size": 53}))
     height, width = result_size(job, (91, 120))
     assert (height, width) == ((40, 52) if name == "keras-example" else (40, 53))
@@ -311,13 +329,22 @@ def test_resizing_is_tensorflows(name: str, size: int) -> None:
     np.testing.assert_allclose(found, image, rtol=0, atol=2e-5)
 
 
-def test_the_engine_resizes_as_its_recipe_says(weights: Weights, photo: Tensor, painting: Tensor) -> None:
-    larger = resize(photo, 91, 120, "bicubic")
-    start = between(larger)
-    for name, expected in (("keras-example", (40, 52)), ("tf-blog", (40, 53)), ("tf-tutorial", (40, 53))):
-        job = recipe_job(name, steps=1, **({"rows": 40} if name == "keras-example" else {"size": 53}))
-        encoder = encoder_of(weights, job, torch.float32)
-        sources = Sources(Picture(start), [Picture(painting)])
-        first = next(paint(job, sources, encoder, Context(torch.device("cpu"), torch.float32)))
-        assert first.start.shape[-2:] == expected  # pyright: ignore[reportAttributeAccessIssue]
-        assert torch.equal(first.start, resize(start, *expected, job.resize))  # pyright: ignore[reportAttributeAccessIssue]
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("keras-example", {"rows": 40}, (40, 52)),
+        ("tf-blog", {"size": 53}, (40, 53)),
+        ("tf-tutorial", {"size": 53}, (40, 53)),
+        ("course", {"size": 55}, (41, 55)),
+    ],
+)
+def test_the_engine_starts_from_the_photo_resized_as_the_recipe_says(
+    name: str, options: dict[str, Any], size: tuple[int, int], weights: Weights, painting: Tensor
+) -> None:
+    job = recipe_job(name, steps=1, **options)
+    sources = Sources(Picture(small_photo()), [Picture(painting)])
+    encoder = encoder_of(weights, job, torch.float32)
+    first = next(paint(job, sources, encoder, Context(torch.device("cpu"), torch.float32)))
+    assert isinstance(first, Started)
+    assert (first.height, first.width) == size
+    assert torch.equal(first.start, resize(small_photo(), *size, job.resize))

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from brushwork.events import Event, Finished, Losses, Progress, Started
     from brushwork.images import Picture, read_picture
     from brushwork.jobs import Style, Stylize
-    from brushwork.run import run
+    from brushwork.runner import run
 
 __version__ = "0.1.0"
 
+# No module may bear the name of one of these: importing it would put the module in its place.
 _HOMES = {
     "BrushworkError": "errors",
     "Event": "events",
@@ -27,7 +28,7 @@ _HOMES = {
     "Style": "jobs",
     "Stylize": "jobs",
     "read_picture": "images",
-    "run": "run",
+    "run": "runner",
     "stylize": "api",
 }
 

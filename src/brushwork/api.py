@@ -11,10 +11,10 @@ from brushwork.encode import encode_picture, format_of, to_image
 from brushwork.errors import InputError
 from brushwork.events import Finished, Losses
 from brushwork.images import Picture, Source, read_picture
-from brushwork.jobs import STARTS, Style, Stylize, build
+from brushwork.jobs import STARTS, Stylize, build
 from brushwork.optimize.engine import Sources
 from brushwork.outputs import files
-from brushwork.run import run
+from brushwork.runner import run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +56,7 @@ def stylize(
     Raises BrushworkError for what the caller can mend.
     """
     pairs = _pairs(styles)
-    named = [Style(path=_name(style), weight=weight) for style, weight in pairs]
+    named = [{"path": _name(style), "weight": weight} for style, weight in pairs]
     job = build(Stylize, {"content": _name(content), "styles": named, **options})
 
     def read(source: Source) -> Picture:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # `brushwork recipes` does without torch, which takes seconds
+    from torch import Tensor
 
-from brushwork.images import Picture
+    from brushwork.images import Picture
 
 
 @dataclass(frozen=True)

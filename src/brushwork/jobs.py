@@ -35,6 +35,11 @@ def _weighted(value: object) -> object:
     return {name or weight: (weight if name else 1.0) for name, _, weight in pairs}
 
 
+def _number(value: object) -> object:
+    """The command line's ``"255"`` as the number."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 Layer = Annotated[str, Field(pattern=f"^({LAYER})$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LayerWeights = Annotated[dict[Layer, Weight], BeforeValidator(_weighted), Field(min_length=1)]
@@ -93,7 +98,7 @@ class Settings(Frozen):
         "total variation: sum of absolute differences, the Keras example's power 1.25, or mean square",
         default="mean",
     )
-    units: Literal[1, 255] = option(
+    units: Annotated[Literal[1, 255], BeforeValidator(_number)] = option(
         "range in which learning rate, epsilon and total variation are given", default=1
     )
     optimizer: Literal["lbfgs", "adam", "sgd"] = option("what moves the pixels", default="lbfgs")

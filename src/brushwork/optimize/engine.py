@@ -20,6 +20,8 @@ from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
 
+FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -79,7 +81,9 @@ def _descend(
     for step in range(1, scale.steps + 1):
         evaluation = objective.evaluate(image)
         losses, gradient = evaluation.losses, evaluation.gradient
-        norm = _check(losses, gradient, done + step, kept)
+        norm = float(torch.linalg.vector_norm(gradient))
+        if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
+            _check(losses, norm, image, done + step, kept)
         after = optimizer.step(image, losses.total, gradient) if norm else image
         if job.clip:
             after = after.clamp(0, 1)
@@ -94,22 +98,22 @@ def _descend(
     yield _Kept(kept.image, kept.losses, step)
 
 
-def _check(losses: Losses, gradient: Tensor, evaluation: int, kept: _Kept | None) -> float:
-    """The gradient's norm. Raises DivergedError when a term or the gradient is no number."""
+def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None) -> None:
+    """Raise DivergedError when a term or the gradient is no number, or when the picture runs away."""
     terms = {"content": losses.content, "style": losses.style, "total variation": losses.tv}
     wrong = [f"{name} loss is {value}" for name, value in terms.items() if not math.isfinite(value)]
-    norm = float(torch.linalg.vector_norm(gradient))
+    worst = max(terms, key=lambda name: terms[name])
+    # From a photo that is its own painting the loss rises from next to nothing, yet stays a picture's.
+    risen = kept is not None and losses.total > 1e6 * kept.losses.total
     if not wrong and not math.isfinite(norm):
-        wrong = [f"gradient is {norm}"]
-    if not wrong and kept is not None and losses.total > 1e6 * max(kept.losses.total, 1e-12):
-        worst = max(terms, key=lambda name: terms[name])
+        wrong = [f"gradient is {norm}", f"{worst} loss is {terms[worst]:.3g}"]
+    elif not wrong and risen and float(image.abs().max()) > FAR:
         wrong = [f"{worst} loss rose to {terms[worst]:.3g}"]
     if wrong:
         raise DivergedError(
             f"evaluation {evaluation}: the {', the '.join(wrong)}; "
             "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
         )
-    return norm
 
 
 def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, context: Context) -> Objective:

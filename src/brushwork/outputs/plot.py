@@ -5,29 +5,37 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from brushwork.events import Progress
+from brushwork.events import Losses
 
 
-def loss_curves(progress: Sequence[Progress]) -> bytes:
+class CurvePoint(NamedTuple):
+    """One evaluation on the curves; without its picture, which would fill the memory."""
+
+    evaluation: int
+    scale: int
+    losses: Losses
+
+
+def loss_curves(points: Sequence[CurvePoint]) -> bytes:
     """The terms and their total over the evaluations, logarithmic, as a PNG; scales are marked."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     axes: Any = figure.add_subplot()
-    at = [event.evaluation for event in progress]
+    at = [point.evaluation for point in points]
     for name, colour in (
         ("total", "#222222"),
         ("style", "#c1440e"),
         ("content", "#1f6f8b"),
         ("tv", "#8a9a5b"),
     ):
-        values = [getattr(event.losses, name) for event in progress]
+        values = [getattr(point.losses, name) for point in points]
         if any(value > 0 for value in values):
             label = "total variation" if name == "tv" else name
             axes.plot(at, values, label=label, color=colour, linewidth=1.6, marker="" if at[1:] else "o")
-    for before, after in pairwise(progress):
+    for before, after in pairwise(points):
         if before.scale != after.scale:
             axes.axvline(after.evaluation - 0.5, color="#bbbbbb", linewidth=1, linestyle="--")
             axes.annotate(

@@ -44,6 +44,8 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     try:
         stored: dict[str, Any] = json.loads(text)
         job, files = dict(stored["job"]), dict(stored["inputs"])
+        if not {"content", "styles"} <= job.keys():
+            raise KeyError("content")
         if "recipe" in changes:
             job = {name: value for name, value in job.items() if name not in Settings.model_fields}
         # "auto" may choose otherwise another day; what ran then is what repeats the picture.

@@ -18,9 +18,10 @@ PAPER = 1.0
 
 def grid(pictures: Sequence[Tensor], *, columns: int | None = None, long_side: int = 320) -> Tensor:
     """Pictures (1, 3, h, w) in rows of equal cells, at most ``MAX_CELLS``, evenly chosen; (1, 3, H, W)."""
-    chosen = _evenly(pictures, MAX_CELLS)
-    height, width = _fit(chosen[-1].shape[-2:], long_side)
-    cells = [resize(picture.clamp(0, 1), height, width, "area") for picture in chosen]
+    chosen = _evenly([picture.clamp(0, 1) for picture in pictures], MAX_CELLS)
+    sizes = [_fit(picture.shape[-2:], long_side) for picture in chosen]
+    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    cells = [_within(picture, height, width) for picture in chosen]
     across = columns or _columns(len(cells))
     rows = [cells[i : i + across] for i in range(0, len(cells), across)]
     return _stack([_row(row, across) for row in rows])

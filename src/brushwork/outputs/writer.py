@@ -24,7 +24,7 @@ from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
-from brushwork.outputs.plot import loss_curves
+from brushwork.outputs.plot import CurvePoint, loss_curves
 from brushwork.wanted import Wanted
 
 STDOUT = "-"
@@ -44,7 +44,7 @@ class Writer:
         self.finished: Finished | None = None
         self.latest: Tensor | None = None
         self.best: tuple[float, Tensor | None] = (math.inf, None)  # lowest loss so far, and its picture
-        self._progress: list[Progress] = []
+        self._curve: list[CurvePoint] = []
         self._snapshots: list[Tensor] = []
         self._trace: Trace | None = None
         self._film: Film | None = None
@@ -76,13 +76,12 @@ class Writer:
             self.best = (event.losses.total, self.latest)
         self.latest = event.image
         if self.wanted.plot:
-            self._progress.append(event)
+            self._curve.append(CurvePoint(event.evaluation, event.scale, event.losses))
         if self._trace:
             self._trace.add(trace_line(event))
         if self._film:
             self._film.add(event.image, event.evaluation)
-        every = self.job.snapshot_every or max(1, event.evaluations // 10)
-        if event.evaluation % every == self.job.snapshot_offset % every:
+        if is_snapshot(self.job, event):
             self._snapshot(event.image, event.evaluation)
 
     def _snapshot(self, image: Tensor, evaluation: int) -> None:
@@ -161,7 +160,7 @@ class Writer:
         if wanted.high_pass:
             self._write_picture(Path(wanted.high_pass), sheets.edges(photo, result))
         if wanted.plot:
-            files.write(Path(wanted.plot), loss_curves(self._progress))
+            files.write(Path(wanted.plot), loss_curves(self._curve))
         if self._film and wanted.record:
             files.write(Path(wanted.record), self._film.finish())
 
@@ -212,6 +211,14 @@ def _check_record_folder(folder: Path, *, overwrite: bool, need: int) -> None:
     if folder.is_dir() and any(folder.glob("*_at_iteration_*.png")) and not overwrite:
         raise OutputError(f"--record {folder} holds pictures of another run: give another or --overwrite")
     files.check_folder(folder if folder.is_dir() else folder.parent, need)
+
+
+def is_snapshot(job: Stylize, event: Progress) -> bool:
+    """Whether the picture after this step is one of the snapshots; with epochs, each epoch's last is."""
+    every = job.snapshot_every or max(1, event.evaluations // 10)
+    epoch = job.steps_per_epoch
+    step = (event.evaluation - 1) % epoch + 1 if epoch else event.evaluation
+    return step == epoch or step % every == job.snapshot_offset % every
 
 
 def is_film(record: str) -> bool:

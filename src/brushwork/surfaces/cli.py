@@ -33,6 +33,7 @@ app = App(
     help="Paint a photo in the manner of any artwork.",
     version=brushwork.__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # ``call`` has a word to say
 )
 
 
@@ -71,10 +72,12 @@ def stylize(
     /,
     *,
     from_: Annotated[
-        str | None, Parameter(name="--from", help="OUT.png: repeat the job inside a picture")
+        str | None, Parameter(name="--from", metavar="OUT.png", help="repeat the job inside a picture")
     ] = None,
-    json_: Annotated[bool, Parameter(name="--json", help="one JSON object on stdout", negative=())] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=())] = False,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
     **options: Any,
 ) -> int:
     """Paint PHOTO in the manner of one or several paintings."""
@@ -104,7 +107,7 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     from brushwork.context import context_for, keep_freed_memory
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
-    from brushwork.run import read_sources, run
+    from brushwork.runner import read_sources, run
     from brushwork.surfaces.terminal import say, watcher
 
     keep_freed_memory()
@@ -172,10 +175,11 @@ def _how_to_go_on(writer: Writer) -> str:
 
 def recipes(name: Annotated[str | None, Parameter(help="print this recipe whole")] = None, /) -> None:
     """List the named recipes, or print one as TOML to start one's own from."""
+    from brushwork.outputs.files import write_standard_output
     from brushwork.recipes import names, read_recipe
 
     if name is not None:
-        sys.stdout.write(read_recipe(name).text)
+        write_standard_output(read_recipe(name).text.encode())
         return
     from brushwork.surfaces.terminal import table
 
@@ -183,7 +187,10 @@ def recipes(name: Annotated[str | None, Parameter(help="print this recipe whole"
 
 
 def doctor(
-    *, fetch: Annotated[bool, Parameter(help="download the exact weights", negative=())] = False
+    *,
+    fetch: Annotated[
+        bool, Parameter(help="download the exact weights", negative=(), show_default=False)
+    ] = False,
 ) -> int:
     """Show devices, weights and optional parts, and how to get what is missing."""
     from brushwork.doctor import examine
@@ -213,10 +220,12 @@ def _fetch() -> Path:
 def demo(
     *,
     output: Annotated[
-        str, Parameter(name=["--output", "-o"], help="folder for photo, styles and results")
+        str, Parameter(name=["--output", "-o"], metavar="DIR", help="folder for photo, styles and results")
     ] = "demo",
-    overwrite: Annotated[bool, Parameter(help="replace files that exist", negative=())] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=())] = False,
+    overwrite: Annotated[
+        bool, Parameter(help="replace files that exist", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
 ) -> int:
     """Paint a photo that ships with scikit-image in three styles that Brushwork paints itself."""
     from brushwork.surfaces.demo import paint_demo

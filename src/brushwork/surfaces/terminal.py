@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from brushwork.errors import OutputError
 from brushwork.events import Event, Progress, Started
 
 LINE_EVERY = 10.0  # seconds between plain lines
@@ -116,11 +117,14 @@ def say(message: str) -> None:
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> None:
-    """Rows on stdout, without a frame; the last column wraps."""
+    """Rows on stdout, without a frame; the last column wraps. Raises OutputError when that fails."""
     from rich.console import Console
     from rich.table import Table
 
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         grid.add_row(*row)
-    Console(highlight=False).print(grid)
+    try:
+        Console(highlight=False).print(grid)
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror}") from error

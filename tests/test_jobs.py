@@ -1,0 +1,438 @@
+"""Jobs: to JSON and back, frozen, checked; recipes beneath explicit options."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from brushwork.encoders import LAYERS
+from brushwork.errors import InputError
+from brushwork.jobs import Settings, Style, Stylize, build, flag, merge
+from brushwork.recipes import Recipe, names, read_recipe
+
+PUBLISHED = ("course", "keras-example", "tf-blog", "tf-tutorial")
+
+
+def job_of(**options: Any) -> Stylize:
+    return build(Stylize, {"content": "photo.jpg", "styles": ["art.jpg"], **options})
+
+
+def refused(**options: Any) -> str:
+    """The one line that says why."""
+    with pytest.raises(InputError) as caught:
+        job_of(**options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def recipe_file(folder: Path, text: str, name: str = "mine.toml") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+# ------------------------------------------------------------------------------------ to JSON and back
+
+positive = st.floats(1e-12, 1e12)
+weights = st.floats(0, 1e12)
+words = st.text(min_size=1)
+layers = st.dictionaries(st.sampled_from(LAYERS), weights, min_size=1)
+
+
+def choices(field: str) -> st.SearchStrategy[Any]:
+    return st.sampled_from(get_args(Settings.model_fields[field].annotation))
+
+
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "size": st.integers(16, 65536) | st.just("original"),
+    "rows": st.none() | st.integers(16, 65536),
+    "strength": st.floats(0, 1),
+    "stroke_size": st.floats(10, 1000),
+    "content_weight": weights,
+    "style_weight": weights,
+    "tv_weight": weights,
+    "content_layers": layers,
+    "style_layers": layers,
+    "learning_rate": positive,
+    "decay_rate": st.floats(1e-9, 1),
+    "decay_steps": st.integers(1, 10**9),
+    "beta1": st.floats(0, 1, exclude_max=True),
+    "beta2": st.floats(0, 1, exclude_max=True),
+    "epsilon": positive,
+    "history": st.integers(1, 200),
+    "first_step": st.floats(1e-9, 1),
+    "steps": st.integers(1, 10**6),
+    "scales": st.dictionaries(st.floats(1e-6, 1), positive, min_size=1),
+    "init": words,
+    "clip": st.booleans(),
+    "snapshot_every": st.none() | st.integers(1, 10**6),
+    "snapshot_offset": st.integers(0, 10**6),
+    "snapshot_start": st.booleans(),
+    "content": words,
+    "styles": st.lists(st.builds(Style, path=words, weight=positive), min_size=1, max_size=4),
+    "recipe": st.sampled_from(names()),
+    "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:7"]),
+    "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
+    "seed": st.integers(0, 2**63 - 1),
+    "threads": st.none() | st.integers(1, 1024),
+    "weights": st.none() | words,
+    "max_pixels": st.integers(1, 10**12),
+    **{
+        name: choices(name)
+        for name in (
+            *("content_loss", "style_loss", "tv_loss", "units", "optimizer", "adam"),
+            *("pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
+        )
+    },
+}  # fmt: skip
+EPOCHS = {"epochs": st.integers(1, 10**6), "steps_per_epoch": st.integers(1, 10**6)}
+
+
+def test_every_field_is_drawn() -> None:
+    assert FIELDS.keys() | EPOCHS.keys() == set(Stylize.model_fields)
+
+
+@given(st.fixed_dictionaries({}, optional=FIELDS), st.none() | st.fixed_dictionaries(EPOCHS))
+@settings(deadline=None, max_examples=100)
+def test_a_job_goes_to_json_and_back(options: dict[str, Any], epochs: dict[str, Any] | None) -> None:
+    job = job_of(**options, **(epochs or {}))
+    text = job.to_json()
+    again = Stylize.from_json(text)
+    assert again == job
+    assert again.to_json() == text
+    assert set(json.loads(text)) == set(Stylize.model_fields)  # every setting is stated
+    for name, value in options.items():
+        assert getattr(job, name) == (tuple(value) if name == "styles" else value)
+
+
+def test_a_whole_job_needs_no_recipe_file(tmp_path: Path) -> None:
+    file = recipe_file(tmp_path, "size = 99")
+    job = job_of(recipe=file)
+    Path(file).unlink()
+    assert Stylize.from_json(job.to_json()) == job
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"content": "a"}', '"job"'])
+def test_what_is_no_job_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        Stylize.from_json(text)
+
+
+def test_a_job_cannot_change() -> None:
+    job = job_of()
+    for owner, name in ((job, "size"), (job, "more"), (job.styles[0], "weight")):
+        with pytest.raises(ValidationError):
+            setattr(owner, name, 5)
+    assert job == job_of()
+    assert job != job_of(size=64)
+
+
+# --------------------------------------------------------------------------------------------- refusals
+
+
+def test_an_unknown_key_is_refused() -> None:
+    assert "there is no setting 'colour'" in refused(colour="red")
+    assert "there is no setting 'mask'" in refused(styles=[{"path": "a.jpg", "mask": "b.png"}])
+    assert "there is no setting 'metrics'" in refused(**json.loads(job_of().to_json()), metrics=1)
+
+
+BOUNDS: list[tuple[str, Any, str]] = [
+    ("size", 15, "16"),
+    ("size", 65537, "65536"),
+    ("size", "huge", "'original'"),
+    ("rows", 15, "16"),
+    ("rows", 65537, "65536"),
+    ("strength", -0.1, "0"),
+    ("strength", 1.1, "1"),
+    ("strength", float("nan"), "1"),
+    ("stroke_size", 9, "10"),
+    ("stroke_size", 1001, "1000"),
+    ("content_weight", -1, "0"),
+    ("content_weight", float("inf"), "finite"),
+    ("style_weight", -1, "0"),
+    ("style_weight", float("nan"), "finite"),
+    ("tv_weight", -1, "0"),
+    ("content_loss", "max", "'mean', 'sum', 'half-sum' or 'relative'"),
+    ("style_loss", "w9", "'gram', 'gatys', 'keras' or 'relative'"),
+    ("tv_loss", "l3", "'l1', 'keras' or 'mean'"),
+    ("units", 100, "1 or 255"),
+    ("optimizer", "adagrad", "'lbfgs', 'adam' or 'sgd'"),
+    ("learning_rate", 0, "0"),
+    ("learning_rate", float("inf"), "finite"),
+    ("decay_rate", 0, "0"),
+    ("decay_rate", 1.1, "1"),
+    ("decay_steps", 0, "1"),
+    ("beta1", -0.1, "0"),
+    ("beta1", 1, "1"),
+    ("beta2", 1, "1"),
+    ("epsilon", 0, "0"),
+    ("epsilon", float("inf"), "finite"),
+    ("adam", "keras", "'torch' or 'tensorflow'"),
+    ("history", 0, "1"),
+    ("history", 201, "200"),
+    ("first_step", 0, "0"),
+    ("first_step", 1.1, "1"),
+    ("steps", 0, "1"),
+    ("steps", 1_000_001, "1000000"),
+    ("steps", 1.5, "integer"),
+    ("epochs", 0, "1"),
+    ("steps_per_epoch", 0, "1"),
+    ("init", "", "1 character"),
+    ("pooling", "sum", "'max' or 'avg'"),
+    ("clip", "perhaps", "boolean"),
+    ("keep", "worst", "'last', 'best' or 'after-best'"),
+    ("resize", "cubic", "'nearest', 'bilinear', 'bicubic', 'lanczos' or 'area'"),
+    ("size_rounding", "ceil", "'round' or 'floor'"),
+    ("style_shape", "square", "'own' or 'photo'"),
+    ("rounding", "up", "'round' or 'truncate'"),
+    ("snapshot_every", 0, "1"),
+    ("snapshot_offset", -1, "0"),
+    ("content", "", "1 character"),
+    ("recipe", 5, "string"),
+    ("device", "gpu", "cuda"),
+    ("precision", "float16", "'auto', 'float32' or 'bfloat16'"),
+    ("seed", -1, "0"),
+    ("threads", 0, "1"),
+    ("threads", 1025, "1024"),
+    ("max_pixels", 0, "1"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "limit"), BOUNDS)
+def test_a_value_out_of_bounds_is_refused(field: str, value: Any, limit: str) -> None:
+    """The message names the flag, the value and the limit."""
+    message = refused(**{field: value})
+    assert f"{flag(field)} {value}: " in message
+    assert limit in message.partition(": ")[2]
+
+
+def test_bounds_themselves_are_allowed() -> None:
+    for field, value in {
+        "size": 16, "rows": 65536, "strength": 0, "stroke_size": 1000, "tv_weight": 0, "beta1": 0,
+        "decay_rate": 1, "history": 200, "first_step": 1, "steps": 1_000_000, "seed": 2**63 - 1,
+    }.items():  # fmt: skip
+        assert getattr(job_of(**{field: value}), field) == value
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match=r"--content .*: Field required"):
+        build(Stylize, {"styles": ["a.jpg"]})
+    with pytest.raises(InputError, match=r"--style .*: Field required"):
+        build(Stylize, {"content": "a.jpg"})
+    assert refused(styles=[]).startswith("--style ")
+
+
+def test_epochs_and_their_steps_go_together() -> None:
+    for options in ({"epochs": 2}, {"steps_per_epoch": 2}):
+        assert "epochs and steps_per_epoch go together" in refused(**options)
+    assert job_of(epochs=3, steps_per_epoch=7).evaluations == 21
+    assert job_of(steps=5).evaluations == 5
+
+
+def test_several_problems_are_told_at_once() -> None:
+    message = refused(steps=0, strength=7)
+    assert "--steps 0: " in message
+    assert "--strength 7: " in message
+
+
+# ----------------------------------------------------------------------------------------------- recipes
+
+
+def test_the_built_in_recipes() -> None:
+    assert names() == ["default", *PUBLISHED]
+
+
+@pytest.mark.parametrize("name", ["default", *PUBLISHED])
+def test_a_built_in_recipe_builds(name: str) -> None:
+    recipe, job = read_recipe(name), job_of(recipe=name)
+    assert recipe.name == name
+    assert recipe.description
+    assert recipe.source
+    assert set(recipe.settings) <= set(Settings.model_fields)
+    for setting, value in recipe.settings.items():
+        if setting != "scales":
+            assert getattr(job, setting) == value, setting
+    assert tomllib.loads(recipe.text)["description"] == recipe.description
+
+
+def test_the_published_numbers() -> None:
+    keras, blog, tutorial, course = (
+        job_of(recipe=name) for name in ("keras-example", "tf-blog", "tf-tutorial", "course")
+    )
+    assert (keras.rows, keras.evaluations, keras.clip, keras.optimizer) == (400, 4000, False, "sgd")
+    assert (blog.evaluations, blog.clip, blog.keep, blog.learning_rate) == (1000, True, "after-best", 5)
+    assert (tutorial.evaluations, tutorial.clip, tutorial.units, tutorial.tv_weight) == (1000, True, 1, 30)
+    assert (course.evaluations, course.clip, course.units, course.tv_weight) == (1000, True, 255, 0)
+    for job in (keras, blog, tutorial, course):
+        assert job.content_layers == {"block5_conv2": 1}
+        assert job.style_layers == {f"block{block}_conv1": 0.2 for block in range(1, 6)}
+        assert (job.pooling, job.init, job.rounding) == ("max", "content", "truncate")
+
+
+def test_explicit_options_lie_over_the_recipe_and_that_over_the_defaults() -> None:
+    plain = Settings()
+    recipe = job_of(recipe="tf-blog")
+    assert (plain.beta1, recipe.beta1, job_of(recipe="tf-blog", beta1=0.5).beta1) == (0.9, 0.99, 0.5)
+    assert recipe.history == plain.history  # which the recipe does not mention
+    own = job_of(recipe="tf-blog", style_layers={"block1_conv1": 2.0})
+    assert own.style_layers == {"block1_conv1": 2.0}  # replaced, not mixed
+    assert job_of() == job_of(recipe="default")
+
+
+def test_an_explicit_size_unsets_the_recipes_rows() -> None:
+    assert job_of(recipe="keras-example").rows == 400
+    job = job_of(recipe="keras-example", size=300)
+    assert (job.size, job.rows) == (300, None)
+    assert job_of(recipe="keras-example", size=300, rows=200).rows == 200
+    assert job_of(recipe="keras-example", steps=3).rows == 400
+
+
+def test_explicit_steps_unset_the_recipes_epochs() -> None:
+    assert job_of(recipe="course").epochs == 10
+    job = job_of(recipe="course", steps=7)
+    assert (job.epochs, job.steps_per_epoch, job.evaluations) == (None, None, 7)
+    assert job_of(recipe="course", epochs=2).evaluations == 200
+    assert job_of(recipe="course", size=64).evaluations == 1000
+
+
+def test_merge_leaves_its_inputs_alone() -> None:
+    recipe, explicit = {"rows": 400, "clip": True}, {"size": 64}
+    assert merge(recipe, explicit) == {"clip": True, "size": 64}
+    assert (recipe, explicit) == ({"rows": 400, "clip": True}, {"size": 64})
+
+
+def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    text = 'description = "Bold — très gras"\nsteps = 7\nscales = { "0.5" = 1, "1" = 3 }\n'
+    file = recipe_file(tmp_path, text)
+    job = job_of(recipe=file)
+    assert (job.steps, job.scales, job.recipe) == (7, {0.5: 1.0, 1.0: 3.0}, file)
+    assert job.strength == Settings().strength
+    assert job_of(recipe=file, steps=9).steps == 9
+    assert read_recipe(file) == Recipe(
+        "mine", "Bold — très gras", "", {"steps": 7, "scales": {"0.5": 1, "1": 3}}, text
+    )
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_printed_recipe_is_a_recipe_of_ones_own(name: str, tmp_path: Path) -> None:
+    file = recipe_file(tmp_path, read_recipe(name).text)
+    built_in, own = job_of(recipe=name), job_of(recipe=file)
+    assert own.model_copy(update={"recipe": name}) == built_in
+
+
+def test_a_recipe_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.toml")
+    assert refused(recipe=missing).startswith(f"{missing}: No such file")
+    (tmp_path / "folder.toml").mkdir()
+    assert "folder.toml: Is a directory" in refused(recipe=str(tmp_path / "folder.toml"))
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    assert "bytes.toml: not text" in refused(recipe=str(tmp_path / "bytes.toml"))
+    assert "recipe mine: " in refused(recipe=recipe_file(tmp_path, "steps == 7"))
+    assert "there is no setting 'stepz'" in refused(recipe=recipe_file(tmp_path, "stepz = 7"))
+    assert "--steps 0: " in refused(recipe=recipe_file(tmp_path, "steps = 0"))
+    assert "--steps many: " in refused(recipe=recipe_file(tmp_path, 'steps = "many"'))
+    named = refused(recipe="tf-blogg")
+    assert "no recipe 'tf-blogg': choose from default, course, " in named
+    assert ".toml" in named
+
+
+# ------------------------------------------------------------------------------------ styles and layers
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "weight"),
+    [
+        ("art.jpg", "art.jpg", 1),
+        ("art.jpg:2", "art.jpg", 2),
+        ("art.jpg:0.25", "art.jpg", 0.25),
+        ("art.jpg:1e3", "art.jpg", 1000),
+        (r"C:\art.jpg", r"C:\art.jpg", 1),
+        (r"C:\art.jpg:3", r"C:\art.jpg", 3),
+        ("a:b.jpg", "a:b.jpg", 1),
+        ("a:b.jpg:4", "a:b.jpg", 4),
+        ("10:30.jpg", "10:30.jpg", 1),
+        ("noon 12:30", "noon 12", 30),  # a name that ends so is given with its weight:
+        ("noon 12:30:1", "noon 12:30", 1),
+        ("https://host/art.jpg", "https://host/art.jpg", 1),
+        ("art.jpg:", "art.jpg:", 1),
+        (":2", ":2", 1),
+    ],
+)
+def test_a_style_is_a_path_and_perhaps_a_weight(text: str, path: str, weight: float) -> None:
+    assert job_of(styles=[text]).styles == (Style(path=path, weight=weight),)
+    assert job_of(styles=text).styles == job_of(styles=[text]).styles
+
+
+def test_styles_keep_their_order() -> None:
+    styles = job_of(styles=["b.jpg:2", Style(path="a.jpg"), {"path": "c.jpg", "weight": 3}]).styles
+    assert [(style.path, style.weight) for style in styles] == [("b.jpg", 2), ("a.jpg", 1), ("c.jpg", 3)]
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
+def test_a_style_weight_is_above_0(weight: str) -> None:
+    message = refused(styles=[f"art.jpg:{weight}"])
+    assert f"style weight '{weight}' of 'art.jpg:{weight}' is not above 0" in message
+
+
+@pytest.mark.parametrize("styles", [[""], "", 5, [5], [None], [{"weight": 2}], [{"path": ""}]])
+def test_what_is_no_style_is_refused(styles: Any) -> None:
+    assert "style" in refused(styles=styles)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["block1_conv1"], {"block1_conv1": 1}),
+        ("block4_pool", {"block4_pool": 1}),
+        (["block1_conv1:2", "block5_conv4:0.5"], {"block1_conv1": 2, "block5_conv4": 0.5}),
+        (("block1_conv2:1e-3",), {"block1_conv2": 1e-3}),
+        ({"block3_conv4": 7}, {"block3_conv4": 7}),
+        (["block1_conv1:0"], {"block1_conv1": 0}),
+    ],
+)
+@pytest.mark.parametrize("field", ["content_layers", "style_layers"])
+def test_layers_are_names_and_perhaps_weights(field: str, value: Any, expected: dict[str, float]) -> None:
+    assert getattr(job_of(**{field: value}), field) == expected
+
+
+def test_every_layer_of_the_network_can_be_named_and_no_other() -> None:
+    assert job_of(style_layers=list(LAYERS)).style_layers == dict.fromkeys(LAYERS, 1.0)
+    for name in ("block0_conv1", "block1_conv3", "block2_conv4", "block3_conv5", "block6_pool", "relu4_2"):
+        message = refused(style_layers=[name])
+        assert message.startswith(f"--style-layer {name}")
+        assert "no layer of VGG19" in message
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        (["block1_conv1:-1"], "0"),
+        (["block1_conv1:inf"], "finite"),
+        (["block1_conv1:heavy"], "number"),
+        ([], "1"),
+        (7, "dictionary"),
+    ],
+)
+def test_layers_that_cannot_be_used_are_refused(value: Any, part: str) -> None:
+    message = refused(content_layers=value)
+    assert message.startswith("--content-layer ")
+    assert part in message
+
+
+@pytest.mark.parametrize("value", [["0:1"], ["1.5"], ["0.5:0"], ["0.5:inf"], ["half"], []])
+def test_scales_that_cannot_be_used_are_refused(value: Any) -> None:
+    assert refused(scales=value).startswith("--scales ")
+    assert job_of(scales=["0.5:2", "1"]).scales == {0.5: 2.0, 1.0: 1.0}
+
+
+def test_flags_are_singular_where_they_are_repeated() -> None:
+    assert [flag(name) for name in ("styles", "style_layers", "content_layers", "tv_weight")] == [
+        *("--style", "--style-layer", "--content-layer", "--tv-weight")
+    ]
