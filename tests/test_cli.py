@@ -210,7 +210,7 @@ def test_a_film_has_a_frame_an_evaluation(desk: Desk, size: int, shape: tuple[in
         ("keras-example", 7, {"snapshot_every": 2}, [2, 4, 6]),
         ("tf-blog", 7, {"snapshot_every": 3}, [1, 4, 7]),
         ("course", 20, {}, [0, 10, 20]),
-        ("default", 5, {"snapshot_every": 5}, [5]),
+        ("tf-tutorial", 5, {"snapshot_every": 5}, [5]),
     ],
 )
 def test_a_folder_gets_numbered_pictures(

@@ -478,6 +478,17 @@ def test_a_single_step_is_taken_at_the_size_asked_for(
     assert found.pixels.shape == (1, 3, 48, 64)
 
 
+def test_coarse_scales_too_small_for_the_layers_are_left_out(
+    encoder: VGG19, photo: Tensor, painting: Tensor
+) -> None:
+    """A quarter of 48 rows would leave block5_conv1 no position; its steps go to the others."""
+    found = seen(encoder, photo, painting, scales=COARSE_TO_FINE, style_layers={"block5_conv1": 1.0}, steps=6)
+    assert [step.scale for step in found.steps] == [32, 32, 64, 64, 64, 64]
+    long = seen(encoder, flat(0.5, 10, 200), painting, size=200, scales=COARSE_TO_FINE, steps=4)
+    assert found.started.evaluations == 6
+    assert long.pixels.shape == (1, 3, 10, 200)
+
+
 # ----------------------------------------------------------------------------------------- unusual pictures
 
 

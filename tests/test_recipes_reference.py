@@ -27,6 +27,7 @@ from brushwork.optimize.scales import Scale, ladder, result_size, style_size
 from brushwork.weights import Weights
 
 STEPS = 4
+Encoders = dict[torch.dtype, VGG19]
 
 
 class Published(NamedTuple):
@@ -56,8 +57,9 @@ def job_of(recipe: Published, **options: Any) -> Stylize:
     )
 
 
-def encoder_of(weights: Weights, job: Stylize, dtype: torch.dtype) -> VGG19:
-    return VGG19(weights, pooling=job.pooling, dtype=dtype)
+@pytest.fixture(scope="module")
+def encoders(weights: Weights) -> Encoders:
+    return {dtype: VGG19(weights, dtype=dtype) for dtype in (torch.float32, torch.float64)}
 
 
 def art_of(job: Stylize, painting: Tensor) -> Tensor:
@@ -83,13 +85,13 @@ def relative(found: Tensor, expected: Tensor) -> float:
 def test_losses_and_gradient_are_the_documents(
     recipe: Published,
     dtype: torch.dtype,
-    weights: Weights,
+    encoders: Encoders,
     reference_weights: ref.Weights,
     photo: Tensor,
     painting: Tensor,
 ) -> None:
     job = job_of(recipe)
-    encoder, art, image = encoder_of(weights, job, dtype), art_of(job, painting), between(photo)
+    encoder, art, image = encoders[dtype], art_of(job, painting), between(photo)
     target = make_target(encoder, job, photo.to(dtype), [art.to(dtype)], [1.0])
     found = Objective(encoder, target, job).evaluate(image.to(dtype))
 
@@ -111,14 +113,14 @@ def test_losses_and_gradient_are_the_documents(
 def test_total_variation_is_optional(
     recipe: Published,
     weight: float,
-    weights: Weights,
+    encoders: Encoders,
     reference_weights: ref.Weights,
     photo: Tensor,
     painting: Tensor,
 ) -> None:
     """Both documents show their method without the term and with it."""
     job = job_of(recipe, tv_weight=weight)
-    encoder, image = encoder_of(weights, job, torch.float64), between(photo).double()
+    encoder, image = encoders[torch.float64], between(photo).double()
     target = make_target(encoder, job, photo.double(), [painting.double()], [1.0])
     found = Objective(encoder, target, job).evaluate(image).losses
     pictures = (255 * picture.double() for picture in (image, photo, painting))
@@ -140,10 +142,10 @@ class Painted(NamedTuple):
 
 
 def engine_run(
-    job: Stylize, weights: Weights, photo: Tensor, painting: Tensor, dtype: torch.dtype
+    job: Stylize, encoders: Encoders, photo: Tensor, painting: Tensor, dtype: torch.dtype
 ) -> Painted:
     sources = Sources(Picture(photo.to(dtype)), [Picture(painting.to(dtype))])
-    events = list(paint(job, sources, encoder_of(weights, job, dtype), Context(torch.device("cpu"), dtype)))
+    events = list(paint(job, sources, encoders[dtype], Context(torch.device("cpu"), dtype)))
     steps = [event for event in events if isinstance(event, Progress)]
     finished = events[-1]
     assert isinstance(finished, Finished)
@@ -161,12 +163,12 @@ def reference_run(
 
 @each_recipe
 def test_a_run_is_the_documents(
-    recipe: Published, weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
+    recipe: Published, encoders: Encoders, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> None:
     job = job_of(recipe, steps=STEPS, **recipe.numbers)
     expected = reference_run(recipe, job, reference_weights, photo, painting)
-    exact = engine_run(job, weights, photo, painting, torch.float64)
-    single = engine_run(job, weights, photo, painting, torch.float32)
+    exact = engine_run(job, encoders, photo, painting, torch.float64)
+    single = engine_run(job, encoders, photo, painting, torch.float32)
 
     assert exact.losses == pytest.approx(expected.losses, rel=1e-10)
     for found, theirs in zip(exact.path, expected.path[1:], strict=True):
@@ -181,20 +183,20 @@ def test_a_run_is_the_documents(
 
 @each_recipe
 def test_saved_pictures_are_cut_to_8_bits_as_in_the_documents(
-    recipe: Published, weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
+    recipe: Published, encoders: Encoders, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> None:
     job = job_of(recipe, steps=2, **recipe.numbers)
     expected = ref.to_uint8(reference_run(recipe, job, reference_weights, photo, painting).image)
-    found = engine_run(job, weights, photo, painting, torch.float64).finished.picture.pixels
+    found = engine_run(job, encoders, photo, painting, torch.float64).finished.picture.pixels
     saved = to_array(found, rounding=job.rounding).astype(int)
     # 254.9999 and 255.0001 are a level apart: the float32 of the result may fall on the other side.
     assert (saved != expected).mean() < 0.005
     assert np.abs(saved - expected).max() <= 1
 
 
-def test_keras_example_is_never_clipped(weights: Weights, photo: Tensor, painting: Tensor) -> None:
+def test_keras_example_is_never_clipped(encoders: Encoders, photo: Tensor, painting: Tensor) -> None:
     job = job_of(RECIPES[0], steps=2, **WEAKER | {"tv_weight": 1e-3})
-    found = engine_run(job, weights, photo, painting, torch.float32)
+    found = engine_run(job, encoders, photo, painting, torch.float32)
     assert found.path[-1].min() < 0 or found.path[-1].max() > 1
     pixels = found.finished.picture.pixels
     assert 0 <= pixels.min() <= pixels.max() <= 1
@@ -202,11 +204,11 @@ def test_keras_example_is_never_clipped(weights: Weights, photo: Tensor, paintin
 
 @pytest.mark.parametrize("recipe", RECIPES[1:], ids=lambda recipe: recipe.name)
 def test_the_others_are_clipped_after_every_step(
-    recipe: Published, weights: Weights, photo: Tensor, painting: Tensor
+    recipe: Published, encoders: Encoders, photo: Tensor, painting: Tensor
 ) -> None:
     rate = job_of(recipe).learning_rate
     found = engine_run(
-        job_of(recipe, steps=2, learning_rate=20 * rate), weights, photo, painting, torch.float32
+        job_of(recipe, steps=2, learning_rate=20 * rate), encoders, photo, painting, torch.float32
     )
     for image in found.path:
         assert image.min() == 0
@@ -214,11 +216,11 @@ def test_the_others_are_clipped_after_every_step(
 
 
 def test_keras_examples_rate_decays_with_every_step(
-    weights: Weights, photo: Tensor, painting: Tensor
+    encoders: Encoders, photo: Tensor, painting: Tensor
 ) -> None:
     job = job_of(RECIPES[0], steps=3, decay_steps=1, **WEAKER)
-    encoder = encoder_of(weights, job, torch.float64)
-    found = engine_run(job, weights, photo, painting, torch.float64)
+    encoder = encoders[torch.float64]
+    found = engine_run(job, encoders, photo, painting, torch.float64)
     art = art_of(job, painting).double()
     objective = Objective(encoder, make_target(encoder, job, photo.double(), [art], [1.0]), job)
     x = photo.double()
@@ -228,11 +230,11 @@ def test_keras_examples_rate_decays_with_every_step(
 
 
 def test_tf_blog_keeps_the_picture_after_the_lowest_loss(
-    weights: Weights, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
+    encoders: Encoders, reference_weights: ref.Weights, photo: Tensor, painting: Tensor
 ) -> None:
     """With so much content the loss rises from the photo on: the picture after the first step is kept."""
     job = job_of(RECIPES[1], steps=3, content_weight=1e8)
-    found = engine_run(job, weights, photo, painting, torch.float64)
+    found = engine_run(job, encoders, photo, painting, torch.float64)
     assert found.losses[0] == min(found.losses)
     assert found.finished.losses.total == found.losses[0]
     pixels = found.finished.picture.pixels
@@ -339,11 +341,11 @@ def test_resizing_is_tensorflows(name: str, size: int) -> None:
     ],
 )
 def test_the_engine_starts_from_the_photo_resized_as_the_recipe_says(
-    name: str, options: dict[str, Any], size: tuple[int, int], weights: Weights, painting: Tensor
+    name: str, options: dict[str, Any], size: tuple[int, int], encoders: Encoders, painting: Tensor
 ) -> None:
     job = recipe_job(name, steps=1, **options)
     sources = Sources(Picture(small_photo()), [Picture(painting)])
-    encoder = encoder_of(weights, job, torch.float32)
+    encoder = encoders[torch.float32]
     first = next(paint(job, sources, encoder, Context(torch.device("cpu"), torch.float32)))
     assert isinstance(first, Started)
     assert (first.height, first.width) == size

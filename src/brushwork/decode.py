@@ -135,7 +135,7 @@ def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise InputError(
             f"{name}: {width} x {height} is {width * height:,} pixels, over the limit of {max_pixels:,}; "
-            "make it smaller first"
+            "make it smaller, or allow more with --max-pixels"
         )
 
 

@@ -132,6 +132,7 @@ class Settings(Frozen):
         default="content",
         min_length=1,
     )
+    seed: int = option("seed of the noise start", "N", default=0, ge=0, le=2**63 - 1)
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
     clip: bool = option("keep pixels in range after each step", default=False)
     keep: Literal["last", "best", "after-best"] = option(
@@ -213,7 +214,6 @@ class Stylize(Settings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
-    seed: int = option("seed of the noise start", "N", default=0, ge=0, le=2**63 - 1)
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
     weights: str | None = option(
         "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
@@ -229,7 +229,7 @@ class Stylize(Settings):
         if set(Settings.model_fields) <= explicit.keys():
             return explicit  # a whole job says everything itself
         recipe = explicit.get("recipe", "default")
-        return merge(read_recipe(recipe).settings, explicit) if isinstance(recipe, str) else explicit
+        return merge(_checked(recipe), explicit) if isinstance(recipe, str) else explicit
 
     def to_json(self) -> str:
         """The whole job as JSON; ``from_json`` gives an equal job back."""
@@ -242,6 +242,17 @@ class Stylize(Settings):
             return build(cls, json.loads(text))
         except json.JSONDecodeError as error:
             raise InputError(f"not a job: {error}") from error
+
+
+def _checked(recipe: str) -> dict[str, Any]:
+    """A recipe's settings; in a file of the user's own a bad one is told with the file's name."""
+    settings = read_recipe(recipe).settings
+    if recipe.endswith(".toml"):
+        try:
+            build(Settings, settings)
+        except InputError as error:
+            raise InputError(f"{recipe}: {error}") from error
+    return settings
 
 
 # Options that say the same thing twice: the explicit one unsets the recipe's.
@@ -262,23 +273,41 @@ def build(kind: type[Job], options: dict[str, Any]) -> Job:
     try:
         return kind.model_validate(options)
     except ValidationError as error:
-        raise InputError("; ".join(_describe(kind, problem) for problem in error.errors()[:3])) from error
+        problems: dict[str, list[Any]] = {}
+        for problem in error.errors():
+            problems.setdefault(str((problem["loc"] or ("",))[0]), []).append(problem)
+        told = [_describe(kind, field, found) for field, found in list(problems.items())[:3]]
+        raise InputError("; ".join(told)) from error
 
 
-def _describe(kind: type[Frozen], problem: Any) -> str:
-    """One validation problem as ``--option VALUE: what is wrong``."""
-    location = [str(part) for part in problem["loc"] if not str(part).startswith(("literal[", "constrained"))]
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    if problem["type"] == "extra_forbidden":
-        return f"there is no setting {location[-1]!r}: see `brushwork stylize --help`"
-    if not location:
+def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
+    """What is wrong with one field: ``--option VALUE: why``, with the alternatives that it had."""
+    if not field:
+        return problems[0]["msg"].removeprefix("Value error, ")
+    if problems[0]["type"] == "extra_forbidden":
+        return f"there is no setting {problems[0]['loc'][-1]!r}: see `brushwork stylize --help`"
+    why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
+    value = "" if problems[0]["type"] == "missing" else f" {_value(problems[0])!s:.80}"
+    return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"
+
+
+def _value(problem: Any) -> object:
+    """What was typed: of a weighted name, name and weight."""
+    field, *inner = problem["loc"]
+    is_weight = len(inner) == 1 and field in ("content_layers", "style_layers", "scales")
+    return f"{inner[0]}:{problem['input']}" if is_weight else problem["input"]
+
+
+def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
+    message = (
+        problem["msg"].removeprefix("Value error, ").replace("Input should", "should").split(", unable")[0]
+    )
+    if problem["type"] != "string_pattern_mismatch":
         return message
-    name = flag(location[0]) if location[0] in kind.model_fields else location[0]
-    inner = f" ({', '.join(location[1:])})" if len(location) > 1 else ""
-    if "string_pattern_mismatch" in problem["type"] and location[0].endswith("_layers"):
-        message = "is no layer of VGG19: block1_conv1 … block5_conv4, or block1_pool … block5_pool"
-    value = problem["input"] if problem["type"] != "missing" else ""
-    return f"{name} {value!s:.80}{inner}: {message}"
+    if field.endswith("_layers"):
+        return "is no layer of VGG19: block1_conv1 … block5_conv4, or block1_pool … block5_pool"
+    extra = kind.model_fields[field].json_schema_extra
+    return f"should be {extra['metavar']}" if isinstance(extra, dict) else message
 
 
 FLAGS = {"styles": "style", "content_layers": "content-layer", "style_layers": "style-layer"}

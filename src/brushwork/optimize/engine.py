@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from brushwork.context import Context
 from brushwork.encoders import VGG19
-from brushwork.encoders.vgg19 import check_size
+from brushwork.encoders.vgg19 import check_size, smallest_side
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Losses, Progress, Started
 from brushwork.images import Picture, resize
@@ -37,9 +37,7 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
 
     Raises InputError for a size the layers cannot work at, DivergedError when a loss is no number.
     """
-    scales = ladder(job, sources.content.pixels.shape[-2:])
-    for scale in scales:
-        check_size(scale.height, scale.width, [*job.content_layers, *job.style_layers])
+    scales = _scales(job, sources)
     image = _start(job, sources, scales[0], context)
     yield Started(
         scales[-1].width,
@@ -62,13 +60,26 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
     yield Finished(_picture(image, sources.content), losses, done)
 
 
+def _scales(job: Stylize, sources: Sources) -> list[Scale]:
+    """The ladder, without coarse scales at which a layer would have no position left."""
+    layers = [*job.content_layers, *job.style_layers]
+
+    def fits(scale: Scale) -> bool:
+        paintings = [style_size(job, scale, style.pixels.shape[-2:]) for style in sources.styles]
+        return min(scale.height, scale.width, *(min(size) for size in paintings)) >= smallest_side(layers)
+
+    scales = ladder(job, sources.content.pixels.shape[-2:], fits)
+    check_size(scales[-1].height, scales[-1].width, layers)
+    return scales
+
+
 @dataclass(frozen=True)
 class _Kept:
     """What a scale leaves: its picture, that picture's losses, evaluations spent."""
 
     image: Tensor
     losses: Losses
-    evaluations: int
+    evaluations: int = 0
 
 
 def _descend(
@@ -87,15 +98,24 @@ def _descend(
         after = optimizer.step(image, losses.total, gradient) if norm else image
         if job.clip:
             after = after.clamp(0, 1)
-        # "best" is the picture whose loss was measured, "after-best" the one that the step made of it.
-        if kept is None or job.keep == "last" or losses.total < kept.losses.total:
-            kept = _Kept(image if job.keep == "best" else after, losses, step)
+        kept = _better(job, kept, image, after, losses)
         yield Progress(done + step, planned, scale.long_side, step, losses, norm, after)
         image = after
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
     assert kept is not None
-    yield _Kept(kept.image, kept.losses, step)
+    yield replace(kept, evaluations=step)
+
+
+def _better(job: Stylize, kept: _Kept | None, image: Tensor, after: Tensor, losses: Losses) -> _Kept:
+    """What to keep: "best" is the picture whose loss was measured, "after-best" what the step made of it.
+
+    L-BFGS's last picture is its best: a later one is only tried.
+    """
+    keep = "best" if job.optimizer == "lbfgs" and job.keep == "last" else job.keep
+    if kept is not None and keep != "last" and not losses.total < kept.losses.total:
+        return kept
+    return _Kept(image if keep == "best" else after, losses)
 
 
 def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None) -> None:

@@ -11,6 +11,10 @@ from torch import Tensor
 
 from brushwork.jobs import Settings
 
+LONGEST_STEP = 0.5
+"""The most that L-BFGS may change a pixel of 0..1 in a step: early curvature is a guess, and without a limit
+one guess in a hundred threw pixels far out of range, at 3 to 10 evaluations to come back."""
+
 
 class Optimizer(Protocol):
     """Turns a loss and its gradient at ``x`` into the next ``x``; all tensors share one shape."""
@@ -115,7 +119,8 @@ class LBFGS:
         self.accepted = (x, loss, gradient)
         if not self.pairs:
             return x - gradient * (self.first_step / gradient.abs().max().clamp(min=1e-30))
-        return x - self._inverse_hessian_times(gradient)
+        step = self._inverse_hessian_times(gradient)
+        return x - step * (LONGEST_STEP / step.abs().max()).clamp(max=1)
 
     def _remember(self, change: Tensor, bend: Tensor) -> None:
         # A pair without positive curvature would make the next direction point uphill.

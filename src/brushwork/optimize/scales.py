@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from brushwork.errors import InputError
 from brushwork.jobs import Settings
@@ -45,18 +45,23 @@ def result_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
     return max(1, whole(height * size / longest)), max(1, whole(width * size / longest))
 
 
-def ladder(settings: Settings, photo: Sequence[int]) -> list[Scale]:
-    """The scales from coarse to fine; their steps add up to ``settings.evaluations``."""
+def ladder(
+    settings: Settings, photo: Sequence[int], fits: Callable[[Scale], bool] = lambda scale: True
+) -> list[Scale]:
+    """The scales from coarse to fine; their steps add up to ``settings.evaluations``.
+
+    Coarse scales that do not fit are left out; the last, of the size that was asked for, stays.
+    """
     height, width = result_size(settings, photo)
-    shares = sorted(settings.scales.items())
-    total, steps = sum(share for _, share in shares), settings.evaluations
-    ends = [round(steps * sum(s for _, s in shares[: i + 1]) / total) for i in range(len(shares))]
+    wanted = sorted(settings.scales.items())
+    sizes = {f: Scale(max(1, round(height * f)), max(1, round(width * f)), 0) for f, _ in wanted[:-1]}
+    shares = [share for f, share in wanted[:-1] if fits(sizes[f])] + [wanted[-1][1]]
+    rungs = [size for size in sizes.values() if fits(size)] + [Scale(height, width, 0)]
+    steps = settings.evaluations
+    ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     ends = [*(min(end, steps - 1) for end in ends[:-1]), steps]  # one at least at the size asked for
-    rungs = [
-        Scale(max(1, round(height * fraction)), max(1, round(width * fraction)), end - start)
-        for (fraction, _), start, end in zip(shares, [0, *ends], ends, strict=False)
-    ]
-    return [rung for rung in rungs[:-1] if rung.steps] + [Scale(height, width, rungs[-1].steps)]
+    spent = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    return [replace(rung, steps=n) for rung, n in zip(rungs, spent, strict=True) if n]
 
 
 def style_size(settings: Settings, scale: Scale, painting: Sequence[int]) -> tuple[int, int]:

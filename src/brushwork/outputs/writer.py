@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,15 +13,15 @@ from torch import Tensor
 import brushwork
 from brushwork.context import Context, process_seconds
 from brushwork.encode import encode_picture, format_of
-from brushwork.errors import OutputError
 from brushwork.events import Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
-from brushwork.optimize.scales import result_size
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
+from brushwork.outputs.places import check, default_output, is_film
 from brushwork.outputs.plot import CurvePoint, loss_curves
+from brushwork.outputs.trace import Trace, trace_line
 from brushwork.wanted import Wanted
 
 STDOUT = "-"
@@ -185,86 +182,9 @@ class Writer:
         }
 
 
-def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
-    """Raise OutputError for what is known not to be writable before the work starts."""
-    height, width = result_size(job, sources.content.pixels.shape[-2:])
-    need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
-    sheet_names = [wanted.grid, wanted.comparison, wanted.high_pass]
-    pictures = [Path(name) for name in sheet_names if name] + ([place] if place else [])
-    for path in pictures:
-        format_of(path)
-    if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
-        raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
-    record = wanted.record if wanted.record and is_film(wanted.record) else None
-    paths = [*pictures, *(Path(name) for name in (wanted.trace, wanted.plot, record) if name)]
-    if len({path.absolute() for path in paths}) < len(paths):
-        raise OutputError("two outputs have the same name: give each its own")
-    for path in paths:
-        files.check_place(path, overwrite=wanted.overwrite, need=need)
-    if wanted.record and not record:
-        _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
-
-
-def _check_record_folder(folder: Path, *, overwrite: bool, need: int) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--record {folder}: give FILE.mp4, or a folder for numbered pictures")
-    if folder.is_dir() and any(folder.glob("*_at_iteration_*.png")) and not overwrite:
-        raise OutputError(f"--record {folder} holds pictures of another run: give another or --overwrite")
-    files.check_folder(folder if folder.is_dir() else folder.parent, need)
-
-
 def is_snapshot(job: Stylize, event: Progress) -> bool:
     """Whether the picture after this step is one of the snapshots; with epochs, each epoch's last is."""
     every = job.snapshot_every or max(1, event.evaluations // 10)
     epoch = job.steps_per_epoch
     step = (event.evaluation - 1) % epoch + 1 if epoch else event.evaluation
     return step == epoch or step % every == job.snapshot_offset % every
-
-
-def is_film(record: str) -> bool:
-    """Whether ``--record`` names a film rather than a folder."""
-    return Path(record).suffix.lower() == ".mp4"
-
-
-def default_output(job: Stylize) -> str:
-    """``PHOTO-ART.png`` beside the photo."""
-    photo, art = Path(job.content), Path(job.styles[0].path)
-    return str(photo.with_name(f"{photo.stem}-{art.stem}.png"))
-
-
-def trace_line(event: Progress) -> dict[str, float]:
-    """One line of ``--trace``: the weighted terms, which add up to the total, and where the time went."""
-    return {
-        "evaluation": event.evaluation,
-        "scale": event.scale,
-        "step": event.step,
-        **asdict(event.losses),
-        "gradient_norm": event.gradient_norm,
-        "seconds": round(process_seconds(), 3),
-    }
-
-
-class Trace:
-    """A file of one JSON line an evaluation, each there as soon as it is known."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._writing():
-            # Unbuffered: what a full disk refused would be tried once more when the file is closed.
-            self._file = path.open("wb", buffering=0)
-
-    def add(self, line: dict[str, float]) -> None:
-        """Append a line. Raises OutputError when that fails."""
-        with self._writing():
-            self._file.write(json.dumps(line).encode() + b"\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    @contextmanager
-    def _writing(self) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"--trace {self._path}: {error.strerror}: choose another place") from error

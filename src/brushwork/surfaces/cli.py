@@ -13,7 +13,7 @@ from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
@@ -63,6 +63,8 @@ def call(arguments: list[str]) -> int:
 
 
 def _one_line(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        return f"there is no place for {' '.join(error.unused_tokens or [])!r} (see `brushwork --help`)"
     text = " ".join(str(error).split())
     return f"{text} (see `brushwork --help`)"
 
@@ -128,20 +130,24 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
     """Hand each event to both; False when a Ctrl-C ended it early."""
-    try:
-        with _interruptible() as interrupted, watcher as person:
-            for event in events:
-                writer.handle(event)
-                person.show(event)
-                if interrupted and writer.finished is None:
-                    events.close()
-                    return False
-    except (DivergedError, OutputError) as error:
-        saved = writer.rescue(best=True)
-        raise type(error)(
-            f"{error}{f'; the best picture so far is in {writer.name}' if saved else ''}"
-        ) from error
+    with _rescuing(writer), _interruptible() as interrupted, watcher as person, closing(events):
+        for event in events:
+            writer.handle(event)
+            person.show(event)
+            if interrupted and writer.finished is None:
+                return False
     return True
+
+
+@contextmanager
+def _rescuing(writer: Writer) -> Generator[None]:
+    """When the work fails, save the best picture so far and say where it is."""
+    try:
+        yield
+    except (DivergedError, OutputError) as error:
+        if not writer.rescue(best=True):
+            raise
+        raise type(error)(f"{error}; the best picture so far is in {writer.name}") from error
 
 
 @contextmanager

@@ -57,13 +57,17 @@ def _argument(name: str, field: FieldInfo, group: Group) -> Argument:
         name=[flag(name), *SHORT.get(name, [])],
         help=f"{field.description}{_default(name, field)}",
         metavar=metavar or None,
-        # What a recipe may have switched on can be switched off.
-        negative=flag("no-" + name) if field.default is True or name in Settings.model_fields else (),
+        # What is on by default, or may be by a recipe, can be switched off.
+        negative=flag("no-" + name) if is_switch and _may_be_on(name, field) else (),
         show_default=False,
         group=group,
         consume_multiple=False,
     )
     return Argument(name, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[kind, parameter])
+
+
+def _may_be_on(name: str, field: FieldInfo) -> bool:
+    return field.default is True or name in Settings.model_fields
 
 
 def _choices(field: FieldInfo) -> list[str]:

@@ -1,0 +1,56 @@
+"""Where the outputs go, and whether that can be written to: asked before the work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brushwork.encode import format_of
+from brushwork.errors import OutputError
+from brushwork.jobs import Stylize
+from brushwork.optimize.engine import Sources
+from brushwork.optimize.scales import result_size
+from brushwork.outputs import files
+from brushwork.wanted import Wanted
+
+
+def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
+    """Raise OutputError for what is known not to be writable before the work starts."""
+    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
+    for name in filter(None, (wanted.grid, wanted.comparison, wanted.high_pass, place)):
+        format_of(Path(name))
+    if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
+        raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
+    paths = _paths(wanted, place)
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise OutputError("two outputs have the same name: give each its own")
+    for path in paths:
+        files.check_place(path, overwrite=wanted.overwrite, need=need)
+    if wanted.record and not is_film(wanted.record):
+        _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
+
+
+def _paths(wanted: Wanted, place: Path | None) -> list[Path]:
+    """Every single file that is to be written."""
+    film = wanted.record if wanted.record and is_film(wanted.record) else None
+    named = (wanted.grid, wanted.comparison, wanted.high_pass, wanted.plot, wanted.trace, film, place)
+    return [Path(name) for name in named if name]
+
+
+def _check_record_folder(folder: Path, *, overwrite: bool, need: int) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--record {folder}: give FILE.mp4, or a folder for numbered pictures")
+    if folder.is_dir() and any(folder.glob("*_at_iteration_*.png")) and not overwrite:
+        raise OutputError(f"--record {folder} holds pictures of another run: give another or --overwrite")
+    files.check_folder(folder if folder.is_dir() else folder.parent, need)
+
+
+def is_film(record: str) -> bool:
+    """Whether ``--record`` names a film rather than a folder."""
+    return Path(record).suffix.lower() == ".mp4"
+
+
+def default_output(job: Stylize) -> str:
+    """``PHOTO-ART.png`` beside the photo."""
+    photo, art = Path(job.content), Path(job.styles[0].path)
+    return str(photo.with_name(f"{photo.stem}-{art.stem}.png"))

@@ -1,0 +1,51 @@
+"""The trace: one JSON line an evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from brushwork.context import process_seconds
+from brushwork.errors import OutputError
+from brushwork.events import Progress
+
+
+def trace_line(event: Progress) -> dict[str, float]:
+    """One line of ``--trace``: the weighted terms, which add up to the total, and where the time went."""
+    return {
+        "evaluation": event.evaluation,
+        "scale": event.scale,
+        "step": event.step,
+        **asdict(event.losses),
+        "gradient_norm": event.gradient_norm,
+        "seconds": round(process_seconds(), 3),
+    }
+
+
+class Trace:
+    """A file of one JSON line an evaluation, each there as soon as it is known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._writing():
+            # Unbuffered: what a full disk refused would be tried once more when the file is closed.
+            self._file = path.open("wb", buffering=0)
+
+    def add(self, line: dict[str, float]) -> None:
+        """Append a line. Raises OutputError when that fails."""
+        with self._writing():
+            self._file.write(json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"--trace {self._path}: {error.strerror}: choose another place") from error
