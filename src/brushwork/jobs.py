@@ -255,6 +255,18 @@ def _checked(recipe: str) -> dict[str, Any]:
     return settings
 
 
+class Evaluate(Frozen):
+    """Score pictures that were painted from one photo in the manner of one painting."""
+
+    content: str = option("the photo", "PHOTO", min_length=1)
+    style: str = option("the painting", "ART", min_length=1)
+    results: tuple[str, ...] = option("pictures to score", "OUT", min_length=1)
+    metric_weights: tuple[str, ...] = option(
+        "torchvision's VGG16 and LPIPS's linear layers, in one file or repeated", "FILE", min_length=1
+    )
+    metric_seed: int = option("seed of the random directions", "N", default=0, ge=0, le=2**31)
+
+
 # Options that say the same thing twice: the explicit one unsets the recipe's.
 _OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
 
@@ -310,7 +322,12 @@ def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
     return f"should be {extra['metavar']}" if isinstance(extra, dict) else message
 
 
-FLAGS = {"styles": "style", "content_layers": "content-layer", "style_layers": "style-layer"}
+FLAGS = {
+    "styles": "style",
+    "content_layers": "content-layer",
+    "style_layers": "style-layer",
+    "results": "OUT",
+}
 
 
 def flag(field: str) -> str:

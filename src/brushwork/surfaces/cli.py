@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
-from brushwork.jobs import Settings, Stylize, build
+from brushwork.jobs import Evaluate, Settings, Stylize, build
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.wanted import Wanted
 
@@ -179,6 +179,37 @@ def _how_to_go_on(writer: Writer) -> str:
     )
 
 
+def evaluate(
+    *results: Annotated[str, Parameter(name="OUT", help="pictures to score")],
+    csv_: Annotated[str | None, Parameter(name="--csv", metavar="FILE.csv", help="the scores")] = None,
+    sheet: Annotated[str | None, Parameter(metavar="FILE.png", help="the pictures side by side")] = None,
+    overwrite: Annotated[
+        bool, Parameter(help="replace files that exist", negative=(), show_default=False)
+    ] = False,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    **options: Any,
+) -> int:
+    """Score pictures painted from one photo in the manner of one painting.
+
+    content: LPIPS to the photo, 0 the photo, 1 the painting. style: distance to the painting, 1 the photo,
+    0 the painting. Both small is good; photo and painting themselves stand beside the results.
+    """
+    from brushwork.metrics.judge import REMEDY
+    from brushwork.surfaces.evaluate import show_scores
+
+    given = typed({"results": results or None, **options})
+    for name, missing in (("content", "--content PHOTO"), ("style", "--style ART"), ("results", "OUT")):
+        if name not in given:
+            raise InputError(f"{missing} is missing: brushwork evaluate --content PHOTO --style ART OUT...")
+    if "metric_weights" not in given:
+        raise InputError(f"--metric-weights is missing: {REMEDY}")
+    job = build(Evaluate, given)
+    show_scores(job, csv_file=csv_, sheet=sheet, as_json=json_, overwrite=overwrite)
+    return DONE
+
+
 def recipes(name: Annotated[str | None, Parameter(help="print this recipe whole")] = None, /) -> None:
     """List the named recipes, or print one as TOML to start one's own from."""
     from brushwork.outputs.files import write_standard_output
@@ -243,6 +274,8 @@ _LOOK = Settings.model_fields
 _JOB = {name: field for name, field in Stylize.model_fields.items() if name not in {"content", *_LOOK}}
 _GROUPS = {"Painting": _JOB, "Files": Wanted.model_fields, "Look (a recipe sets these)": _LOOK}
 app.command(with_options(stylize, _GROUPS), name="stylize")
+_SCORED = {name: field for name, field in Evaluate.model_fields.items() if name != "results"}
+app.command(with_options(evaluate, {"Judging": _SCORED}), name="evaluate")
 app.command(recipes)
 app.command(doctor)
 app.command(demo)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import Parameter as Argument
-from inspect import Signature
-from typing import Annotated, Any, Literal, get_args, get_origin
+from inspect import Signature, signature
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from brushwork.jobs import Frozen, Settings, flag
 from brushwork.recipes import read_recipe
 
 SHORT = {"output": ["-o"]}
 _SHIELDED = "\N{HYPHEN}"  # looks the same in a message
-REPEATABLE = {"styles", "content_layers", "style_layers", "scales"}
+REPEATABLE = {"styles", "content_layers", "style_layers", "scales", "metric_weights"}
 
 
 def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldInfo]]) -> Callable[..., Any]:
@@ -24,14 +25,16 @@ def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldI
     ``groups`` maps a heading of the help page to fields. Values arrive as text: the models check them, so
     that a bad one is told in the same words everywhere.
     """
-    own = [p for p in _signature(command).parameters.values() if p.kind is not Argument.VAR_KEYWORD]
+    own = signature(command, eval_str=True).parameters.values()
+    recipe = read_recipe("default").settings
     flags: dict[str, Argument] = {}
     for order, (heading, fields) in enumerate(groups.items()):
         group = Group(heading, sort_key=order + 1)
-        flags |= {name: _argument(name, field, group) for name, field in fields.items()}
-    positional = [p for p in own if p.kind is not Argument.KEYWORD_ONLY]
-    keyword = [p for p in own if p.kind is Argument.KEYWORD_ONLY]
-    parameters = [*positional, *keyword, *flags.values()]
+        flags |= {
+            name: _argument(name, field, recipe.get(name, field.default), group)
+            for name, field in fields.items()
+        }
+    parameters = [*(p for p in own if p.kind is not Argument.VAR_KEYWORD), *flags.values()]
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         return command(*args, **kwargs)
@@ -42,20 +45,14 @@ def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldI
     return wrapper
 
 
-def _signature(command: Callable[..., Any]) -> Signature:
-    import inspect
-
-    return inspect.signature(command, eval_str=True)
-
-
-def _argument(name: str, field: FieldInfo, group: Group) -> Argument:
+def _argument(name: str, field: FieldInfo, default: object, group: Group) -> Argument:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     metavar = str(extra.get("metavar", "")) or "|".join(_choices(field))
     is_switch = field.annotation is bool
     kind = bool | None if is_switch else list[str] | None if name in REPEATABLE else str | None
     parameter = Parameter(
         name=[flag(name), *SHORT.get(name, [])],
-        help=f"{field.description}{_default(name, field)}",
+        help=f"{field.description}{_default(default)}",
         metavar=metavar or None,
         # What is on by default, or may be by a recipe, can be switched off.
         negative=flag("no-" + name) if is_switch and _may_be_on(name, field) else (),
@@ -71,19 +68,17 @@ def _may_be_on(name: str, field: FieldInfo) -> bool:
 
 
 def _choices(field: FieldInfo) -> list[str]:
-    return (
-        [str(choice) for choice in get_args(field.annotation)]
-        if get_origin(field.annotation) is Literal
-        else []
-    )
+    is_choice = get_origin(field.annotation) is Literal
+    return [str(choice) for choice in get_args(field.annotation)] if is_choice else []
 
 
-def _default(name: str, field: FieldInfo) -> str:
-    value = read_recipe("default").settings.get(name, field.default)
-    if value is None or isinstance(value, bool) or field.is_required():
+def _default(value: object) -> str:
+    """What holds when the option is not typed: with the recipe ``default``."""
+    if value is None or value is PydanticUndefined or isinstance(value, bool):
         return ""
     if isinstance(value, dict):
-        value = " ".join(f"{name}:{weight:g}" for name, weight in value.items())  # pyright: ignore
+        pairs = cast("dict[str, float]", value).items()
+        value = " ".join(f"{name}:{weight:g}" for name, weight in pairs)
     return f" [{value}]"
 
 

@@ -1,0 +1,198 @@
+"""`brushwork evaluate`: the judge's network, the two distances and the command."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from brushwork.errors import InputError, WeightsError
+from brushwork.images import read_picture, resize
+from brushwork.metrics import Judge, score
+from brushwork.metrics.judge import TAPS
+from brushwork.metrics.scores import cover, perceptual, style_distance
+from brushwork.surfaces.cli import call
+
+DEPTHS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+
+
+@pytest.fixture(scope="session")
+def judge_tensors() -> dict[str, Tensor]:
+    """A network of VGG16's shapes, smaller numbers than a trained one's but not trivial."""
+    generator = torch.Generator().manual_seed(0)
+    tensors: dict[str, Tensor] = {}
+    inputs = 3
+    for block, outputs in zip(DEPTHS, (64, 128, 256, 512, 512), strict=True):
+        for place in block:
+            scale = (2 / (9 * inputs)) ** 0.5
+            tensors[f"features.{place}.weight"] = scale * torch.randn(
+                outputs, inputs, 3, 3, generator=generator
+            )
+            tensors[f"features.{place}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
+            inputs = outputs
+    for index, channels in enumerate((64, 128, 256, 512, 512)):
+        tensors[f"lin{index}.weight"] = torch.rand(1, channels, 1, 1, generator=generator)
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def judge(judge_tensors: dict[str, Tensor]) -> Judge:
+    return Judge(judge_tensors)
+
+
+@pytest.fixture(scope="session")
+def weights_file(judge_tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("judge") / "judge.pth"
+    torch.save(judge_tensors, path)
+    return path
+
+
+def pictures() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    photo, painting, result = (torch.rand(1, 3, 48, 64, generator=generator) for _ in range(3))
+    return photo, painting, result
+
+
+def reference_lpips(tensors: dict[str, Tensor], a: Tensor, b: Tensor) -> float:
+    """LPIPS as its paper writes it, in float64."""
+
+    def features(x: Tensor) -> list[Tensor]:
+        mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
+        std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
+        x = (x.double() - mean) / std
+        taps: list[Tensor] = []
+        for block in DEPTHS:
+            x = F.max_pool2d(x, 2) if taps else x
+            for place in block:
+                weight = tensors[f"features.{place}.weight"].double()
+                x = F.conv2d(x, weight, tensors[f"features.{place}.bias"].double(), padding=1).clamp(min=0)
+            taps.append(x)
+        return taps
+
+    total = 0.0
+    for index, (f, g) in enumerate(zip(features(a), features(b), strict=True)):
+        f, g = (v / v.norm(dim=1, keepdim=True) for v in (f, g))
+        total += float(((f - g) ** 2 * tensors[f"lin{index}.weight"].double()).sum(1).mean())
+    return total
+
+
+def test_lpips_is_the_papers(judge: Judge, judge_tensors: dict[str, Tensor]) -> None:
+    photo, painting, _ = pictures()
+    ours = perceptual(judge, judge.features(photo), judge.features(painting))
+    assert ours == pytest.approx(reference_lpips(judge_tensors, photo, painting), rel=1e-4)
+    assert perceptual(judge, judge.features(photo), judge.features(photo)) == 0
+
+
+def test_style_distance_is_one_of_distributions(judge: Judge) -> None:
+    """Where things are does not matter; which values there are does, also for another number of them."""
+    photo, painting, _ = pictures()
+    features, target = judge.features(photo), judge.features(painting)
+    shuffled = {tap: f[..., torch.randperm(f.shape[-1])] for tap, f in features.items()}
+    assert style_distance(shuffled, features) == pytest.approx(0, abs=1e-6)
+    twice = {tap: torch.cat([f, f], dim=-1) for tap, f in features.items()}
+    # Not 0: the deepest layer has 12 positions, between which quantiles are interpolated.
+    different = style_distance(features, target)
+    assert style_distance(twice, features) < 0.3 * different
+    assert style_distance(features, target, seed=1) == pytest.approx(different, rel=0.2)
+
+
+def test_projections_in_one_dimension_are_sorted_differences(judge: Judge) -> None:
+    """With one channel the distance is that of the sorted values."""
+    generator = torch.Generator().manual_seed(2)
+    one = {tap: torch.rand(1, 1, 1, 512, generator=generator) for tap in TAPS}
+    two = {tap: torch.rand(1, 1, 1, 512, generator=generator) for tap in TAPS}
+    expected = 0.0
+    for tap in TAPS:
+        a, b = (np.sort(values[tap].numpy().ravel()) for values in (one, two))
+        expected += float(np.sqrt(np.mean((a - b) ** 2) / np.mean(b**2))) / len(TAPS)
+    assert style_distance(one, two) == pytest.approx(expected, rel=1e-4)
+
+
+def test_photo_and_painting_score_0_and_1(judge: Judge) -> None:
+    photo, painting, result = pictures()
+    identity = score(judge, photo, photo, painting)
+    assert (identity.content, identity.style, identity.roughness_photo) == (0, 1, 1)
+    copy = score(judge, painting, photo, painting)
+    assert (copy.content, copy.style, copy.roughness_painting) == (1, 0, 1)
+    assert 0 < score(judge, result, photo, painting).content < 2
+
+
+def test_cover_does_not_stretch() -> None:
+    picture = torch.arange(12.0).view(1, 1, 3, 4).expand(1, 3, 3, 4) / 12
+    assert torch.equal(cover(picture, 3, 2), picture[..., 1:3])
+
+
+def test_what_cannot_be_scored_is_said(judge: Judge, tmp_path: Path) -> None:
+    photo, painting, _ = pictures()
+    with pytest.raises(InputError, match="needs 32 pixels"):
+        score(judge, photo[..., :20], photo, painting)
+    with pytest.raises(InputError, match="two different pictures"):
+        score(judge, photo, photo, photo)
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
+    with pytest.raises(WeightsError, match=r"features\.0\.bias"):
+        Judge.load([tmp_path / "part.pth"])
+
+
+def save(path: Path, picture: Tensor) -> str:
+    Image.fromarray((picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)).save(path)
+    return str(path)
+
+
+def test_the_command(tmp_path: Path, weights_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
+    line = ["evaluate", "--content", names[0], "--style", names[1], names[2], names[0]]
+    line += ["--metric-weights", str(weights_file)]
+    sheet, table = str(tmp_path / "sheet.png"), str(tmp_path / "scores.csv")
+    assert call([*line, "--json", "--sheet", sheet, "--csv", table]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert [row["name"] for row in report["rows"]] == ["photo itself", "painting itself", names[2], names[0]]
+    assert report["rows"][3]["content"] == 0
+    assert report["results"]["content"]["mean"] == pytest.approx(report["rows"][2]["content"] / 2)
+    with Path(table).open(encoding="utf-8", newline="") as file:
+        assert [float(row["content"]) for row in csv.DictReader(file)] == [
+            r["content"] for r in report["rows"]
+        ]
+    with Image.open(sheet) as picture:
+        assert picture.width > 3 * 320
+    assert call([*line, "--metric-seed", "3"]) == 0
+    assert "mean ± deviation" in capfd.readouterr().out
+    assert call([*line, "--sheet", sheet]) == 2
+    assert "--overwrite" in capfd.readouterr().err
+
+
+def test_without_weights_one_line_says_how_to_get_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
+    assert call(["evaluate", "--content", names[0], "--style", names[1], names[2]]) == 2
+    assert "vgg16-397923af.pth" in capfd.readouterr().err
+
+
+def test_weights_in_two_files(judge_tensors: dict[str, Tensor], judge: Judge, tmp_path: Path) -> None:
+    """VGG16 as torchvision publishes it, and the linear layers as the lpips package names them."""
+    network = {name: tensor for name, tensor in judge_tensors.items() if name.startswith("features")}
+    linear = {
+        name.replace(".", ".model.1."): t for name, t in judge_tensors.items() if name.startswith("lin")
+    }
+    torch.save(network, tmp_path / "vgg16.pth")
+    torch.save(linear, tmp_path / "vgg.pth")
+    loaded = Judge.load([tmp_path / "vgg16.pth", tmp_path / "vgg.pth"])
+    photo, painting, result = pictures()
+    assert score(loaded, result, photo, painting) == score(judge, result, photo, painting)
+
+
+def test_the_trained_judge(shared_data: Path) -> None:
+    """With the real weights a blurred photo is nearer to the photo than the painting is."""
+    judge = Judge.load([shared_data / "weights" / "vgg16_torchvision_conv_plus_lpips_lin_fp32.pth"])
+    photo = read_picture(shared_data / "photos" / "kodak_kodim21_500.png").pixels
+    photo = resize(photo, 128, 128, "lanczos")
+    blurred = F.avg_pool2d(F.pad(photo, (1, 1, 1, 1), mode="reflect"), 3, 1)
+    _, painting, _ = pictures()
+    scores = score(judge, blurred, photo, painting)
+    assert 0 < scores.content < 0.5
+    assert 0.5 < scores.style < 1.5
