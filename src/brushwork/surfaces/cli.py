@@ -117,7 +117,7 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     sources = read_sources(job, content=standard_input)
     with closing(Writer(job, wanted, sources)) as writer:
         if not _drain(run(job, sources), writer, watcher(quiet=quiet)):
-            writer.rescue()
+            writer.rescue(best=job.optimizer == "lbfgs")  # its latest may be a trial step
             say(_how_to_go_on(writer))
             return INTERRUPTED
         writer.finish()
