@@ -326,7 +326,6 @@ FLAGS = {
     "styles": "style",
     "content_layers": "content-layer",
     "style_layers": "style-layer",
-    "results": "OUT",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 from brushwork.encode import read_job
 from brushwork.errors import InputError
 from brushwork.jobs import STARTS, Settings, Stylize, merge
+from brushwork.weights import sha256_of
 
 
 def fingerprint(path: str) -> str | None:
     """The sha256 of a file, None for what is no file (standard input, a picture in memory)."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(Path(path))
     except OSError:
         return None
 

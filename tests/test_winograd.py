@@ -1,0 +1,41 @@
+"""Winograd's convolution against torch's in float64, forward and backward."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from brushwork.encoders import winograd
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 19), (33, 50), (8, 130)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(("inputs", "outputs"), [(128, 256), (256, 128)])
+def test_it_is_the_convolution(
+    height: int, width: int, inputs: int, outputs: int, layout: torch.memory_format
+) -> None:
+    """Values and gradient agree to 1e-5 of their size, at sides that are and are not whole tiles."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, inputs, height, width, generator=generator).contiguous(memory_format=layout)
+    x.requires_grad_()
+    weight = 0.05 * torch.randn(outputs, inputs, 3, 3, generator=generator)
+    bias = torch.randn(outputs, generator=generator)
+    direction = torch.randn(1, outputs, height, width, generator=generator)
+    direction = direction.contiguous(memory_format=layout)
+    ours = winograd.convolve(x, winograd.transform(weight), bias)
+    (gradient,) = torch.autograd.grad(ours, x, direction)
+    exact = F.conv2d(x.detach().double(), weight.double(), bias.double(), padding=1)
+    adjoint = F.conv_transpose2d(direction.double(), weight.double(), padding=1)
+    for mine, theirs in ((ours.detach(), exact), (gradient, adjoint)):
+        assert mine.shape == theirs.shape
+        assert (mine.double() - theirs).norm() < 1e-5 * theirs.norm()
+
+
+def test_it_is_used_where_it_pays() -> None:
+    """One float32 picture on a CPU with enough channels and positions."""
+    wide, narrow = torch.zeros(256, 128, 3, 3), torch.zeros(128, 128, 3, 3)
+    picture = torch.zeros(1, 128, 16, 16)
+    assert winograd.suits(wide, picture)
+    assert not winograd.suits(narrow, picture)
+    assert not winograd.suits(wide, picture[..., :15])
+    assert not winograd.suits(wide, picture.expand(2, -1, -1, -1))
+    assert not winograd.suits(wide, picture.bfloat16())
