@@ -105,7 +105,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _padded(x: Tensor, margin: tuple[int, int, int, int]) -> Tensor:
-    """(1, C, H, W) with zeros around it as (H, W, C); made contiguous, since a pad of nothing copies nothing."""
+    """(1, C, H, W) with zeros around it as (H, W, C); contiguous, since a pad of nothing copies nothing."""
     return F.pad(x[0].permute(1, 2, 0), (0, 0, *margin)).contiguous()
 
 
