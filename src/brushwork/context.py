@@ -60,13 +60,34 @@ def _device(name: str) -> torch.device:
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() and _bfloat16_pays() else torch.float32
 
 
 def _has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; where it must emulate, it is 4 times slower."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def _bfloat16_pays() -> bool:
+    """Whether bfloat16 products are at least 1.5 times as fast as float32's: what Winograd makes up for.
+
+    Having the instructions is not enough: a Sapphire Rapids whose AMX was hidden ran them at 161 GFLOP/s
+    and float32 at 299. Takes some 50 ms.
+    """
+    fast, slow = (_seconds_of_product(dtype) for dtype in (torch.bfloat16, torch.float32))
+    return slow > 1.5 * fast
+
+
+def _seconds_of_product(dtype: torch.dtype, side: int = 768) -> float:
+    """The best of four products of square matrices; the first ones also prepare the kernel."""
+    matrix = torch.ones(side, side, dtype=dtype)
+    times: list[float] = []
+    for _ in range(4):
+        began = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def keep_freed_memory() -> None:
