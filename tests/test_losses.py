@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brushwork.errors import InputError
-from brushwork.losses import Moments, content_loss, gram_matrix, high_pass, style_loss, total_variation
+from brushwork.losses import (
+    Moments,
+    Patches,
+    Projections,
+    content_loss,
+    gram_matrix,
+    high_pass,
+    nearest_loss,
+    sliced_loss,
+    style_loss,
+    total_variation,
+)
 from brushwork.losses.content import ContentForm
 from brushwork.losses.statistics import blend
 from brushwork.losses.style import StyleForm
@@ -148,7 +159,31 @@ def expected_style(form: str, mine: Tensor, theirs: Tensor) -> float:
         "gatys": undivided / (4 * channels**2 * places**2),
         "keras": undivided / (4 * 3**2 * PIXELS**2),
         "relative": mean / (per_place**2).mean(),
+        "covariance": expected_covariance(mine, theirs),
+        "w2": expected_w2(mine, theirs),
     }[form]
+
+
+def gaussian(features: Tensor) -> tuple[Array, Array]:
+    """Mean and covariance of the positions, as NumPy has them."""
+    matrix = features[0].flatten(1).numpy()
+    return matrix.mean(1), np.cov(matrix, bias=True)
+
+
+def expected_covariance(mine: Tensor, theirs: Tensor) -> float:
+    (mean, covariance), (other_mean, other) = gaussian(mine), gaussian(theirs)
+    size = np.trace(gram_of(theirs)) / theirs[0, 0].numel()
+    return (np.sqrt(((covariance - other) ** 2).sum()) + ((mean - other_mean) ** 2).sum()) / size
+
+
+def expected_w2(mine: Tensor, theirs: Tensor) -> float:
+    """By the eigenvalues of ΣΣ', whose roots are those of Σ'^½ΣΣ'^½."""
+    (mean, covariance), (other_mean, other) = gaussian(mine), gaussian(theirs)
+    size = np.trace(gram_of(theirs)) / theirs[0, 0].numel()
+    ridge = 1e-6 * np.trace(other) / len(other) * np.eye(len(other))
+    roots = np.sqrt(np.linalg.eigvals((covariance + ridge) @ (other + ridge)).real)
+    traces = np.trace(covariance + other + 2 * ridge)
+    return (((mean - other_mean) ** 2).sum() + traces - 2 * roots.sum()) / size
 
 
 @pytest.mark.parametrize("form", STYLE_FORMS)
@@ -156,9 +191,77 @@ def expected_style(form: str, mine: Tensor, theirs: Tensor) -> float:
 def test_style_loss_is_its_formula(form: StyleForm, height: int) -> None:
     mine, theirs = maps(1), maps(2, height=height)
     expected = expected_style(form, mine, theirs)
-    near(style_loss(mine, theirs, form=form, pixels=PIXELS), expected)
-    near(style_loss(Moments.of(mine), Moments.of(theirs), form=form, pixels=PIXELS), expected)
-    near(style_loss(mine, mine, form=form, pixels=PIXELS), 0)
+    near(style_loss(mine, theirs, form=form, pixels=PIXELS), expected, rtol=1e-9)
+    near(style_loss(Moments.of(mine), Moments.of(theirs), form=form, pixels=PIXELS), expected, rtol=1e-9)
+    assert style_loss(mine, mine, form=form, pixels=PIXELS).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_w2_of_fewer_positions_than_channels_is_finite() -> None:
+    mine, theirs = (maps(seed, channels=8, height=1, width=3) for seed in (1, 2))
+    leaf = mine.clone().requires_grad_()
+    loss = style_loss(leaf, theirs, form="w2")
+    near(loss.detach(), expected_w2(mine, theirs), rtol=1e-5)
+    assert torch.autograd.grad(loss, leaf)[0].isfinite().all()
+
+
+# ------------------------------------------------------------------------------------ sliced and nearest
+
+
+@pytest.mark.parametrize("width", [5, 9])
+def test_sliced_loss_is_the_distance_of_sorted_projections(width: int) -> None:
+    mine, theirs = maps(1, width=5), maps(2, width=width)
+    target = Projections.of([theirs], [1.0], seed=7)
+    assert target.directions.norm(dim=1).numpy() == pytest.approx(1)
+    total, size = 0.0, 0.0
+    for direction in target.directions.numpy():
+        ours, others = (np.sort(direction @ f[0].flatten(1).numpy()) for f in (mine, theirs))
+        levels = (np.arange(len(ours)) + 0.5) / len(ours) * len(others) - 0.5
+        total += ((ours - np.interp(levels, np.arange(len(others)), others)) ** 2).mean()
+        size += (others**2).mean()
+    near(sliced_loss(mine, target), total / size, rtol=1e-9)
+    checked(lambda f: sliced_loss(f, target), mine)
+    near(sliced_loss(theirs, target), 0)
+
+
+def test_sliced_directions_follow_the_seed() -> None:
+    one, same, other = (Projections.of([maps(2)], [1.0], seed=seed).directions for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
+def test_sliced_mixes_several_paintings_by_weight() -> None:
+    low, high = torch.zeros(1, 1, 10, 10), torch.ones(1, 1, 10, 10)
+    quantiles = Projections.of([low, high], [3.0, 1.0]).quantiles.abs()
+    near(quantiles.mean(1), 0.25)
+
+
+def test_nearest_loss_is_the_distance_to_the_most_similar() -> None:
+    mine, theirs = maps(1), maps(2, height=7)
+    target = Patches.of([theirs], [1.0])
+    ours, others = (f[0].flatten(1).numpy().T for f in (mine, theirs))
+    cosines = np.array([[_cosine(a - ours.mean(0), b - others.mean(0)) for b in others] for a in ours])
+    distances = ((ours - others[cosines.argmax(1)]) ** 2).sum(1)
+    near(nearest_loss(mine, target), distances.mean() / (others**2).sum(1).mean(), rtol=1e-9)
+    checked(lambda f: nearest_loss(f, target), mine)
+    near(nearest_loss(theirs, target), 0)
+
+
+def _cosine(a: Array, b: Array) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_nearest_draws_positions_by_weight() -> None:
+    low, high = torch.zeros(1, 2, 64, 64), torch.ones(1, 2, 64, 64)
+    vectors = Patches.of([low, high], [3.0, 1.0]).vectors
+    assert vectors.shape == (4096, 2)
+    near(vectors.mean(), 0.25)
+
+
+def test_sliced_and_nearest_of_other_channels_are_refused() -> None:
+    with pytest.raises(InputError, match="4 channels for features of 3"):
+        sliced_loss(maps(1), Projections.of([maps(2, channels=4)], [1.0]))
+    with pytest.raises(InputError, match="4 channels for features of 3"):
+        nearest_loss(maps(1), Patches.of([maps(2, channels=4)], [1.0]))
 
 
 @pytest.mark.parametrize("form", STYLE_FORMS)
@@ -172,7 +275,7 @@ def test_style_of_other_channels_is_refused() -> None:
 
 
 def test_an_unknown_style_form_is_refused() -> None:
-    with pytest.raises(InputError, match="'w9': choose gram, gatys, relative, or keras"):
+    with pytest.raises(InputError, match="'w9': choose gram, gatys, relative, covariance, w2, or keras"):
         style_loss(maps(1), maps(2), form=cast("Any", "w9"))
     with pytest.raises(InputError, match="keras with pixels="):
         style_loss(maps(1), maps(2), form="keras")
@@ -205,12 +308,13 @@ def test_an_unknown_content_form_is_refused() -> None:
         content_loss(maps(1), maps(2), form=cast("Any", "max"))
 
 
-def test_relative_losses_know_neither_size_nor_the_networks_scale() -> None:
+@pytest.mark.parametrize("form", ["relative", "covariance", "w2"])
+def test_relative_losses_know_neither_size_nor_the_networks_scale(form: StyleForm) -> None:
     """Twice the picture, or features ten times as large, cost the same."""
     mine, theirs = maps(1), maps(2)
-    style, content = style_loss(mine, theirs, form="relative"), content_loss(mine, theirs, form="relative")
+    style, content = style_loss(mine, theirs, form=form), content_loss(mine, theirs, form="relative")
     for variant in (lambda f: torch.cat([f, f], dim=-1), lambda f: 10 * f):
-        near(style_loss(variant(mine), variant(theirs), form="relative"), style.item())
+        near(style_loss(variant(mine), variant(theirs), form=form), style.item(), rtol=1e-9)
         near(content_loss(variant(mine), variant(theirs), form="relative"), content.item())
 
 
@@ -271,6 +375,8 @@ def test_flat_pictures_have_finite_losses_and_gradients(value: float, dtype: tor
         *(lambda f, form=form: content_loss(f, flat, form=form) for form in CONTENT_FORMS),
         *(lambda f, form=form: style_loss(f, flat, form=form, pixels=36) for form in STYLE_FORMS),
         *(lambda f, form=form: total_variation(f, form=form) for form in TV_FORMS),
+        lambda f: sliced_loss(f, Projections.of([flat], [1.0])),
+        lambda f: nearest_loss(f, Patches.of([flat], [1.0])),
     ]
     for call in calls:
         for start in (flat, maps(1, 3, 6, 6, dtype)):
@@ -279,7 +385,7 @@ def test_flat_pictures_have_finite_losses_and_gradients(value: float, dtype: tor
             (gradient,) = torch.autograd.grad(loss, image)
             assert loss.isfinite()
             assert gradient.isfinite().all()
-            assert start is not flat or loss == 0
+            assert start is not flat or abs(loss) < 1e-6
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 1), (1, 3, 1, 5), (1, 3, 5, 1)])

@@ -89,10 +89,17 @@ class Settings(Frozen):
         "squared feature differences: their mean, sum, half their sum, or over the photo's own mean square",
         default="mean",
     )
-    style_loss: Literal["gram", "gatys", "keras", "relative"] = option(
-        "Gram matrices compared: mean square per position, Gatys's E_l, the Keras example's, "
-        "or over the painting's own",
-        default="gram",
+    style_loss: Literal["gram", "gatys", "keras", "relative", "covariance", "w2", "sliced", "nearest"] = (
+        option(
+            "Gram matrices compared (mean square per position, Gatys's E_l, the Keras example's, over the "
+            "painting's own), covariances and means, Gaussians by Wasserstein distance, whole "
+            "distributions by sliced Wasserstein distance, or each position with the painting's most similar",
+            default="gram",
+        )
+    )
+    style_unit: Literal["none", "photo"] = option(
+        "divide each layer's style loss by what the photo itself has, so that every painting pulls alike",
+        default="none",
     )
     tv_loss: Literal["l1", "keras", "mean"] = option(
         "total variation: sum of absolute differences, the Keras example's power 1.25, or mean square",
@@ -132,7 +139,9 @@ class Settings(Frozen):
         default="content",
         min_length=1,
     )
-    seed: int = option("seed of the noise start", "N", default=0, ge=0, le=2**63 - 1)
+    seed: int = option(
+        "seed of the noise start and of sliced's and nearest's draws", "N", default=0, ge=0, le=2**63 - 1
+    )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
     clip: bool = option("keep pixels in range after each step", default=False)
     keep: Literal["last", "best", "after-best"] = option(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from brushwork.encoders import winograd
+from brushwork.encoders import convolution, winograd
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
@@ -71,13 +71,14 @@ class VGG19:
         mean = image.new_tensor(self.weights.mean).view(1, 3, 1, 1)
         x = (image - mean).to(self.dtype, memory_format=torch.channels_last)
         found: dict[str, Tensor] = {}
-        for name in LAYERS[: max(map(LAYERS.index, wanted), default=-1) + 1]:
-            x = self._layer(name, x)
+        last = max(map(LAYERS.index, wanted), default=-1)
+        for place, name in enumerate(LAYERS[: last + 1]):
+            x = self._layer(name, x, last=place == last)
             if name in wanted:
-                found[name] = x
+                found[name], x = (x, x) if place == last else convolution.fork(x)
         return found
 
-    def _layer(self, name: str, x: Tensor) -> Tensor:
+    def _layer(self, name: str, x: Tensor, *, last: bool) -> Tensor:
         if name.endswith("pool"):
             return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
         if name not in self._convolutions:
@@ -87,7 +88,7 @@ class VGG19:
         weight, bias = self._convolutions[name]
         if winograd.suits(weight, x):
             return F.relu_(winograd.convolve(x, self._transformed(name), bias))
-        return F.relu_(F.conv2d(x, weight, bias, padding=1))
+        return convolution.convolve(x, weight, bias, owns_gradient=not last)
 
     def _transformed(self, name: str) -> Tensor:
         """A layer's kernels as Winograd's matrices, made at first use: 240 MB up to block5_conv2."""

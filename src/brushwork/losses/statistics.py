@@ -81,6 +81,11 @@ class Moments:
         """Gram matrix per position G/N, (C, C)."""
         return self.second / self.weight
 
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance Σ = G/N − μμᵀ, (C, C)."""
+        return self.gram - torch.outer(self.mean, self.mean)
+
 
 def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
     """Several styles as one: the weighted mean of their normalised moments, of weight 1."""

@@ -11,16 +11,29 @@ from torch import Tensor
 from brushwork.encoders import VGG19
 from brushwork.events import Losses
 from brushwork.jobs import Settings
-from brushwork.losses import Moments, content_loss, style_loss, total_variation
+from brushwork.losses import (
+    Moments,
+    Patches,
+    Projections,
+    content_loss,
+    nearest_loss,
+    sliced_loss,
+    style_loss,
+    total_variation,
+)
 from brushwork.losses.statistics import blend
+
+StyleTarget = Moments | Projections | Patches
+"""What a style loss compares with: moments, sorted projections or single feature vectors."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the picture is to match: the photo's features and the paintings' blended moments, a layer each."""
+    """What the picture is to match, a layer each: the photo's features and the paintings' statistics."""
 
     content: dict[str, Tensor]
-    style: dict[str, Moments]
+    style: dict[str, StyleTarget]
+    unit: dict[str, float]  # what each layer's style loss is divided by
 
 
 @dataclass(frozen=True)
@@ -60,8 +73,8 @@ class Objective:
             loss = content_loss(features[name].to(target.dtype), target, form=settings.content_loss)
             content = content + settings.content_layers[name] * loss
         pixels = image.shape[-2] * image.shape[-1]
-        for name, moments in self.target.style.items():
-            loss = style_loss(features[name], moments, form=settings.style_loss, pixels=pixels)
+        for name, target in self.target.style.items():
+            loss = _style_loss(features[name], target, settings, pixels) / self.target.unit[name]
             style = style + settings.style_layers[name] * loss
         if settings.tv_weight:
             variation = settings.tv_weight * total_variation(image * settings.units, form=settings.tv_loss)
@@ -87,12 +100,35 @@ def make_target(
     content = [name for name, weight in settings.content_layers.items() if weight * w_content]
     style = [name for name, weight in settings.style_layers.items() if weight * w_style]
     kept = torch.promote_types(encoder.dtype, torch.float32)
-    photo_features = encoder.features(photo, content) if content else {}
-    measured = [
-        {name: Moments.of(f) for name, f in encoder.features(painting, style).items()} if style else {}
-        for painting in paintings
-    ]
-    return Target(
-        {name: features.to(kept) for name, features in photo_features.items()},
-        {name: blend([layers[name] for layers in measured], weights) for name in style},
-    )
+    measured = [encoder.features(painting, style) if style else {} for painting in paintings]
+    targets = {name: _measure([layers[name] for layers in measured], weights, settings) for name in style}
+    del measured
+    features = encoder.features(photo, [*content, *style]) if content or style else {}
+    unit = dict.fromkeys(style, 1.0)
+    if settings.style_unit == "photo":
+        pixels = photo.shape[-2] * photo.shape[-1]
+        found = {n: float(_style_loss(features[n], targets[n], settings, pixels)) for n in style}
+        unit = {name: max(value, LEAST_UNIT) for name, value in found.items()}
+    return Target({name: features[name].to(kept) for name in content}, targets, unit)
+
+
+LEAST_UNIT = 1e-3
+"""The least that a layer's style loss is divided by: a photo in the painting's own style leaves little."""
+
+
+def _measure(features: Sequence[Tensor], weights: Sequence[float], settings: Settings) -> StyleTarget:
+    """One layer's style target, of the features of one or several paintings."""
+    if settings.style_loss == "sliced":
+        return Projections.of(features, weights, seed=settings.seed)
+    if settings.style_loss == "nearest":
+        return Patches.of(features, weights, seed=settings.seed)
+    return blend([Moments.of(each) for each in features], weights)
+
+
+def _style_loss(features: Tensor, target: StyleTarget, settings: Settings, pixels: int) -> Tensor:
+    if isinstance(target, Projections):
+        return sliced_loss(features, target)
+    if isinstance(target, Patches):
+        return nearest_loss(features, target)
+    assert settings.style_loss not in ("sliced", "nearest")
+    return style_loss(features, target, form=settings.style_loss, pixels=pixels)

@@ -1,0 +1,67 @@
+"""Convolution with its ReLU, and forks, whose gradients are written where they lie.
+
+Autograd makes a new tensor for every ReLU's and every addition's gradient; at 512² those are 67 MB each in
+block 1. Here they are changed in place, which is safe for gradients that this network itself has made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, owns_gradient: bool) -> Tensor:
+    """relu(conv2d(x, weight, bias, padding=1)) of (N, C, H, W); weight and bias get no gradient.
+
+    ``owns_gradient`` says that nobody else sees the gradient that will come back, so that it may be changed.
+    """
+    return _ConvolutionReLU.apply(x, weight, bias, owns_gradient)  # pyright: ignore[reportReturnType]
+
+
+def fork(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same features twice: for whoever asked for them, and for the next layer.
+
+    Their gradients are added into the second, which that layer must have made itself.
+    """
+    return _Fork.apply(x)  # pyright: ignore[reportReturnType]
+
+
+class _ConvolutionReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, owns_gradient: bool) -> Tensor:
+        result = F.relu_(F.conv2d(x, weight, bias, padding=1))
+        ctx.save_for_backward(x, weight, result)
+        ctx.owns_gradient = owns_gradient
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore
+        x, weight, result = ctx.saved_tensors
+        if ctx.owns_gradient and gradient.stride() == result.stride():
+            masked = torch.ops.aten.threshold_backward.grad_input(gradient, result, 0, grad_input=gradient)
+        else:
+            masked = torch.ops.aten.threshold_backward(gradient, result, 0)
+        one = [1, 1]
+        found, _, _ = torch.ops.aten.convolution_backward(
+            masked, x, weight, None, one, one, one, False, [0, 0], 1, [True, False, False]
+        )
+        return found, None, None, None
+
+
+class _Fork(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        return x.view_as(x), x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, asked: Tensor | None, onward: Tensor | None) -> Tensor | None:  # pyright: ignore
+        if asked is None or onward is None:
+            return onward if asked is None else asked.clone()  # the caller's own must not be changed
+        return onward.add_(asked)

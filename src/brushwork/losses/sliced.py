@@ -1,0 +1,72 @@
+"""Sliced Wasserstein style loss: whole feature distributions compared along random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from brushwork.errors import InputError
+from brushwork.losses.statistics import flatten
+
+DIRECTIONS = 64  # a layer; more only slow the sort, which rules the time
+LEVELS = 16384  # quantiles kept of a painting
+
+
+@dataclass(frozen=True)
+class Projections:
+    """A painting's features along K random unit directions, sorted."""
+
+    directions: Tensor  # (K, C)
+    quantiles: Tensor  # (K, LEVELS at most), ascending
+
+    @staticmethod
+    def of(paintings: Sequence[Tensor], weights: Sequence[float], *, seed: int = 0) -> Projections:
+        """Project the feature maps (1, C, h, w) of one or several paintings.
+
+        Several are one distribution, in which each has its weight. The directions depend on ``seed`` and C
+        only, so that pictures of any size can be compared.
+        """
+        matrices = [flatten(features) for features in paintings]
+        directions = _directions(matrices[0], seed)
+        levels = min(LEVELS, max(matrix.shape[1] for matrix in matrices))
+        shares = [max(1, round(levels * weight / sum(weights))) for weight in weights]
+        parts = [
+            _levels((directions @ matrix).sort(dim=1).values, share)
+            for matrix, share in zip(matrices, shares, strict=True)
+        ]
+        return Projections(directions, torch.cat(parts, dim=1).sort(dim=1).values)
+
+
+def sliced_loss(features: Tensor, target: Projections) -> Tensor:
+    """Squared sliced Wasserstein distance over the painting's mean square (Heitz, arXiv 2006.07229).
+
+    ``features`` (1, C, h, w) are projected on the target's directions, sorted, and compared rank by rank;
+    a scalar ≥ 0. The directions stay the same, as L-BFGS needs one function to descend.
+    Raises InputError for another number of channels.
+    """
+    matrix = flatten(features)
+    if matrix.shape[0] != target.directions.shape[1]:
+        raise InputError(f"style of {target.directions.shape[1]} channels for features of {matrix.shape[0]}")
+    mine = (target.directions @ matrix).sort(dim=1).values
+    theirs = _levels(target.quantiles, mine.shape[1])
+    return (mine - theirs).square().mean() / target.quantiles.square().mean().clamp(min=1e-30)
+
+
+def _directions(matrix: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
+    drawn = torch.randn(DIRECTIONS, matrix.shape[0], generator=generator, dtype=torch.float64)
+    return (drawn / drawn.norm(dim=1, keepdim=True)).to(matrix)
+
+
+def _levels(ordered: Tensor, count: int) -> Tensor:
+    """Rows (K, N) in ascending order, read at ``count`` even levels of their distribution, (K, count)."""
+    size = ordered.shape[1]
+    if count == size:
+        return ordered
+    at = (torch.arange(count, device=ordered.device, dtype=torch.float64) + 0.5) / count * size - 0.5
+    low = at.floor().clamp(0, size - 1).long()
+    high = (low + 1).clamp(max=size - 1)
+    return torch.lerp(ordered[:, low], ordered[:, high], (at - low).clamp(0, 1).to(ordered))
