@@ -86,6 +86,7 @@ TABLE: dict[str, Change] = {
     "size": Change([48, 32, "original"], seen=size),
     "rows": Change([None, 32], seen=size),
     "scales": Change([["1"], ["0.5", "1"], ["0.5:2", "1"]], {"steps": 4}),
+    "coarsest": Change([None, 32], {"steps": 4, "scales": ["0.5", "1"]}),
     "stroke_size": Change([None, 50]),
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),
@@ -109,7 +110,11 @@ TABLE: dict[str, Change] = {
     "content_loss": Change(
         ["mean", "sum", "half-sum", "relative"], {"init": "noise"}, seen=of_json("losses")
     ),
-    "style_loss": Change(["gram", "gatys", "keras", "relative"], seen=of_json("losses")),
+    "style_loss": Change(
+        ["gram", "gatys", "keras", "relative", "covariance", "w2", "sliced", "nearest"],
+        seen=of_json("losses"),
+    ),
+    "style_unit": Change(["none", "photo"]),
     "tv_loss": Change(["l1", "keras", "mean"]),
     "units": Change([1, 255], {"optimizer": "adam"}),
     "pooling": Change(["max", "avg"]),

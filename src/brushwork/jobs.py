@@ -133,6 +133,9 @@ class Settings(Frozen):
         "F[:SHARE]",
         default={1.0: 1.0},
     )
+    coarsest: int = option(
+        "scales whose long side is shorter are left out", "PX", default=16, ge=16, le=65536
+    )
     init: str = option(
         "start from content, noise, style or a picture file",
         "content|noise|style|FILE",
@@ -238,7 +241,7 @@ class Stylize(Settings):
         if set(Settings.model_fields) <= explicit.keys():
             return explicit  # a whole job says everything itself
         recipe = explicit.get("recipe", "default")
-        return merge(_checked(recipe), explicit) if isinstance(recipe, str) else explicit
+        return merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit
 
     def to_json(self) -> str:
         """The whole job as JSON; ``from_json`` gives an equal job back."""
@@ -253,9 +256,13 @@ class Stylize(Settings):
             raise InputError(f"not a job: {error}") from error
 
 
-def _checked(recipe: str) -> dict[str, Any]:
-    """A recipe's settings; in a file of the user's own a bad one is told with the file's name."""
-    settings = read_recipe(recipe).settings
+def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's settings; in a file of the user's own a bad one is told with the file's name.
+
+    When the user asks for another optimiser, what the recipe says goes with that one counts.
+    """
+    found = read_recipe(recipe)
+    settings = merge(found.settings, found.instead.get(str(explicit.get("optimizer")), {}))
     if recipe.endswith(".toml"):
         try:
             build(Settings, settings)

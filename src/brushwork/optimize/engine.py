@@ -148,7 +148,10 @@ def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, con
 
 
 def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context) -> Tensor:
-    return resize(pixels, height, width, job.resize).to(context.device)
+    # What picks single pixels would alias on a coarse scale's way down from a large picture.
+    shrinks = height * width * 4 < pixels.shape[-2] * pixels.shape[-1] and job.scales.keys() != {1.0}
+    method = "area" if shrinks and job.resize in ("nearest", "bilinear") else job.resize
+    return resize(pixels, height, width, method).to(context.device)
 
 
 def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:
