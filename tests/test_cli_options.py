@@ -91,6 +91,9 @@ TABLE: dict[str, Change] = {
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),
     "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "area"]),
+    # colours
+    "color": Change(["style", "content", "luminance", "match", "histogram", "lock"]),
+    "color_amount": Change([None, 0.5, 0], {"color": "content"}),
     # what is compared
     "strength": Change([None, 0.1, 0.9]),
     "content_weight": Change([None, 20]),

@@ -55,6 +55,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "rows": st.none() | st.integers(16, 65536),
     "strength": st.floats(0, 1),
     "stroke_size": st.floats(10, 1000),
+    "color_amount": st.floats(0, 1),
     "content_weight": weights,
     "style_weight": weights,
     "tv_weight": weights,
@@ -88,8 +89,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **{
         name: choices(name)
         for name in (
-            *("content_loss", "style_loss", "style_unit", "tv_loss", "units", "optimizer", "adam"),
-            *("pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
+            *("color", "content_loss", "style_loss", "style_unit", "tv_loss", "units", "optimizer"),
+            *("adam", "pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
         )
     },
 }  # fmt: skip
@@ -155,6 +156,9 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("strength", float("nan"), "1"),
     ("stroke_size", 9, "10"),
     ("stroke_size", 1001, "1000"),
+    ("color", "sepia", "'style', 'content', 'luminance', 'match', 'histogram' or 'lock'"),
+    ("color_amount", 1.1, "1"),
+    ("color_amount", -0.1, "0"),
     ("content_weight", -1, "0"),
     ("content_weight", float("inf"), "finite"),
     ("style_weight", -1, "0"),

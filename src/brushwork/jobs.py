@@ -74,6 +74,13 @@ class Settings(Frozen):
         ge=10,
         le=1000,
     )
+    color: Literal["style", "content", "luminance", "match", "histogram", "lock"] = option(
+        "colours: the painting's; the photo's put back; the photo's around lightness painted alone; the "
+        "painting's matched to the photo's before, by mean and covariance or histogram; the photo's moved "
+        "to the painting's palette",
+        default="style",
+    )
+    color_amount: float = option("how far --color goes", "0..1", default=1.0, ge=0, le=1)
     content_weight: Weight = option("weight of the content loss", "W", default=1.0)
     style_weight: Weight = option("weight of the style loss", "W", default=1.0)
     tv_weight: Weight = option("weight of the total variation loss", "W", default=0.0)

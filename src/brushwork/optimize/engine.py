@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from brushwork import colour
 from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size, smallest_side
@@ -38,7 +39,8 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
     Raises InputError for a size the layers cannot work at, DivergedError when a loss is no number.
     """
     scales = _scales(job, sources)
-    image = _start(job, sources, scales[0], context)
+    sources, restore = _coloured(job, sources, scales[-1])
+    image = colour.project(job, _start(job, sources, scales[0], context))
     yield Started(
         scales[-1].width,
         scales[-1].height,
@@ -46,7 +48,7 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
         str(context.device),
         context.precision,
         encoder.weights.source,
-        image,
+        restore(image),
     )
     done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
     for scale in scales:
@@ -54,10 +56,26 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
         objective = _objective(job, sources, encoder, scale, context)
         for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales)):
             if isinstance(event, Progress):
-                yield event
+                yield replace(event, image=restore(event.image))
             else:
                 image, losses, done = event.image, event.losses, done + event.evaluations
-    yield Finished(_picture(image, sources.content), losses, done)
+    yield Finished(_picture(restore(image), sources.content), losses, done)
+
+
+def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Callable[[Tensor], Tensor]]:
+    """The pictures to work on, and what restores the colours of what comes of them."""
+
+    def shrunk(picture: Picture, height: int, width: int) -> Tensor:
+        # Colours are measured and changed where they are seen: not on all of a camera's pixels.
+        larger = height * width < picture.pixels[0, 0].numel() and colour.changes(job)
+        return resize(picture.pixels, height, width, job.resize) if larger else picture.pixels
+
+    photo = shrunk(sources.content, scale.height, scale.width)
+    paintings = [shrunk(s, *style_size(job, scale, s.pixels.shape[-2:])) for s in sources.styles]
+    prepared = colour.prepare(job, photo, paintings, [style.weight for style in job.styles])
+    styles = [replace(s, pixels=p) for s, p in zip(sources.styles, prepared.paintings, strict=True)]
+    init = sources.init and replace(sources.init, pixels=colour.begin(job, sources.init.pixels))
+    return Sources(replace(sources.content, pixels=prepared.photo), styles, init), prepared.restore
 
 
 def _scales(job: Stylize, sources: Sources) -> list[Scale]:
@@ -91,7 +109,7 @@ def _descend(
     step = 0
     for step in range(1, scale.steps + 1):
         evaluation = objective.evaluate(image)
-        losses, gradient = evaluation.losses, evaluation.gradient
+        losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
             _check(losses, norm, image, done + step, kept)
