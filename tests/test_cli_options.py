@@ -135,7 +135,7 @@ TABLE: dict[str, Change] = {
     "steps": Change([2, 3], seen=of_json("evaluations")),
     "epochs": Change([1, 2], {"steps_per_epoch": 2}, seen=of_json("evaluations")),
     "steps_per_epoch": Change([1, 2], {"epochs": 2}, seen=of_json("evaluations")),
-    "init": Change(["content", "noise", "style", "other.png"]),
+    "init": Change(["content", "recolored", "noise", "style", "other.png"]),
     "clip": Change([False, True], STRIDES | {"keep": "last"}),
     "keep": Change(["last", "best", "after-best"], STRIDES),
     "rounding": Change(["round", "truncate"]),

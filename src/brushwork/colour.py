@@ -88,6 +88,12 @@ def match(painting: Tensor, photo: Tensor, amount: float = 1.0) -> Tensor:
     return _affine(painting, matrix, offset, amount).clamp(0, 1)
 
 
+def recolour(photo: Tensor, paintings: Sequence[Tensor], weights: Sequence[float], amount: float) -> Tensor:
+    """A photo (1, 3, H, W) in the paintings' colours, by the map that ``match`` uses the other way round."""
+    palette = blend([_moments(painting) for painting in paintings], weights)
+    return _affine(photo, *transport(_moments(photo), palette), amount).clamp(0, 1)
+
+
 def match_histogram(painting: Tensor, photo: Tensor, amount: float = 1.0) -> Tensor:
     """A painting with the photo's histograms along the photo's principal colours, clipped to 0..1.
 

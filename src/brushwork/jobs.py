@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from brushwork.errors import InputError
 from brushwork.recipes import read_recipe
 
-STARTS = ("content", "noise", "style")
+STARTS = ("content", "recolored", "noise", "style")
 """The starts that ``init`` can name; anything else is a picture file."""
 
 LAYER = r"block(1|2)_(conv[12]|pool)|block[345]_(conv[1-4]|pool)"
@@ -144,8 +144,9 @@ class Settings(Frozen):
         "scales whose long side is shorter are left out", "PX", default=16, ge=16, le=65536
     )
     init: str = option(
-        "start from content, noise, style or a picture file",
-        "content|noise|style|FILE",
+        "start from the content, the content in the painting's colours (as far as twice the strength), "
+        "noise, the style or a picture file",
+        "content|recolored|noise|style|FILE",
         default="content",
         min_length=1,
     )

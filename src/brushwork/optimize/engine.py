@@ -179,10 +179,15 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
         generator = torch.Generator().manual_seed(job.seed)
         noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)
         return (0.5 + 0.1 * noise).clamp(0, 1).to(context.device)
-    source = {"content": sources.content, "style": sources.styles[0]}.get(job.init, sources.init)
+    known = {"content": sources.content, "recolored": sources.content, "style": sources.styles[0]}
+    source = known.get(job.init, sources.init)
     if source is None:
         raise InputError(f"--init {job.init}: no picture was given for it")
-    return _fit(job, source.pixels, scale.height, scale.width, context)
+    start = _fit(job, source.pixels, scale.height, scale.width, context)
+    if job.init != "recolored":
+        return start
+    paintings, weights = [style.pixels for style in sources.styles], [style.weight for style in job.styles]
+    return colour.recolour(start, paintings, weights, min(1.0, 2 * job.strength))
 
 
 def _picture(image: Tensor, content: Picture) -> Picture:
