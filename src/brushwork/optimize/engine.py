@@ -17,6 +17,7 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Losses, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
+from brushwork.optimize.memory import check_memory
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
@@ -39,6 +40,7 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
     Raises InputError for a size the layers cannot work at, DivergedError when a loss is no number.
     """
     scales = _scales(job, sources)
+    check_memory(job, scales[-1], context.free_memory())
     sources, restore = _coloured(job, sources, scales[-1])
     image = colour.project(job, _start(job, sources, scales[0], context))
     yield Started(
