@@ -27,7 +27,7 @@ def test_the_size_that_is_offered_fits(long_side: int, aspect: float, free: int)
     found = re.search(r"--size (\d+)", str(caught.value))
     assert found
     smaller = int(found[1])
-    assert needed(settings, round(smaller * aspect) * smaller) <= free * 1.001  # the short side is rounded
+    assert needed(settings, round(smaller * aspect) * smaller) <= free * 1.01  # the short side is rounded
 
 
 def test_unknown_free_memory_refuses_nothing() -> None:

@@ -11,7 +11,7 @@ from brushwork.optimize.scales import Scale
 BASE = 690_000_000
 """Bytes of torch and of VGG19's weights with Winograd's matrices."""
 PER_PIXEL = 3050
-"""Bytes of features and gradients a pixel; measured at 256², 512² and 768² on a CPU in float32, within 3 %."""
+"""Bytes of features and gradients a pixel; measured on a CPU in float32 at 256², 512² and 768²."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 
 
