@@ -19,6 +19,7 @@ from brushwork.jobs import Stylize
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
 
@@ -50,7 +51,7 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
     )
     done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
     for scale in scales:
-        image = resize(image, scale.height, scale.width, "bicubic").to(context.device)
+        image = resize_between(job, image, scale.height, scale.width).to(context.device)
         objective = _objective(job, sources, encoder, scale, context)
         for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales)):
             if isinstance(event, Progress):
@@ -138,6 +139,7 @@ def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _K
 
 def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, context: Context) -> Objective:
     photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
+    photo = periodic(photo) if job.tileable else photo
     paintings: list[Tensor] = []
     for style in sources.styles:
         height, width = style_size(job, scale, style.pixels.shape[-2:])
@@ -161,7 +163,15 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
     source = {"content": sources.content, "style": sources.styles[0]}.get(job.init, sources.init)
     if source is None:
         raise InputError(f"--init {job.init}: no picture was given for it")
-    return _fit(job, source.pixels, scale.height, scale.width, context)
+    start = _fit(job, source.pixels, scale.height, scale.width, context)
+    return periodic(start) if job.tileable else start
+
+
+def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tensor:
+    """A result at another size; one that wraps around still does."""
+    if job.tileable:
+        return resize_wrapped(image, height, width)
+    return resize(image, height, width, "bicubic")
 
 
 def _picture(image: Tensor, content: Picture) -> Picture:
