@@ -139,6 +139,7 @@ TABLE: dict[str, Change] = {
     "clip": Change([False, True], STRIDES | {"keep": "last"}),
     "keep": Change(["last", "best", "after-best"], STRIDES),
     "rounding": Change(["round", "truncate"]),
+    "tileable": Change([None, True], {"size": 64}),
     # snapshots
     "snapshot_every": Change([1, 2], FILM, seen=files),
     "snapshot_offset": Change([None, 1], FILM | {"snapshot_every": 2}, seen=files),

@@ -74,6 +74,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "scales": st.dictionaries(st.floats(1e-6, 1), positive, min_size=1),
     "init": words,
     "clip": st.booleans(),
+    "tileable": st.booleans(),
     "snapshot_every": st.none() | st.integers(1, 10**6),
     "snapshot_offset": st.integers(0, 10**6),
     "snapshot_start": st.booleans(),

@@ -167,6 +167,9 @@ class Settings(Frozen):
     style_shape: Literal["own", "photo"] = option(
         "the painting keeps its own aspect or is squeezed to the photo's size", default="own"
     )
+    tileable: bool = option(
+        "the result wraps around without a seam; its sides become multiples of 16", default=False
+    )
     rounding: Literal["round", "truncate"] = option("how results become whole numbers", default="round")
     snapshot_every: int | None = option(
         "steps between snapshots of --grid and --record", "N", default=None, ge=1

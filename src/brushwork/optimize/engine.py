@@ -21,6 +21,7 @@ from brushwork.optimize.memory import check_memory
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
 
@@ -54,7 +55,7 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
     )
     done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
     for scale in scales:
-        image = resize(image, scale.height, scale.width, "bicubic").to(context.device)
+        image = resize_between(job, image, scale.height, scale.width).to(context.device)
         objective = _objective(job, sources, encoder, scale, context)
         for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales)):
             if isinstance(event, Progress):
@@ -158,6 +159,7 @@ def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _K
 
 def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, context: Context) -> Objective:
     photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
+    photo = periodic(photo) if job.tileable else photo
     paintings: list[Tensor] = []
     for style in sources.styles:
         height, width = style_size(job, scale, style.pixels.shape[-2:])
@@ -186,10 +188,19 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
     if source is None:
         raise InputError(f"--init {job.init}: no picture was given for it")
     start = _fit(job, source.pixels, scale.height, scale.width, context)
+    if job.tileable:
+        start = periodic(start)
     if job.init != "recolored":
         return start
     paintings, weights = [style.pixels for style in sources.styles], [style.weight for style in job.styles]
     return colour.recolour(start, paintings, weights, min(1.0, 2 * job.strength))
+
+
+def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tensor:
+    """A result at another size; one that wraps around still does."""
+    if job.tileable:
+        return resize_wrapped(image, height, width)
+    return resize(image, height, width, "bicubic")
 
 
 def _picture(image: Tensor, content: Picture) -> Picture:

@@ -66,7 +66,9 @@ class Objective:
     def terms(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The weighted content, style and total variation terms, scalars."""
         settings, (w_content, w_style) = self.settings, balance(self.settings)
-        features = self.encoder.features(image, [*self.target.content, *self.target.style])
+        features = self.encoder.features(
+            image, [*self.target.content, *self.target.style], wrap=settings.tileable
+        )
         zero = image.new_zeros(())
         content = style = variation = zero
         for name, target in self.target.content.items():
@@ -77,7 +79,7 @@ class Objective:
             loss = _style_loss(features[name], target, settings, pixels) / self.target.unit[name]
             style = style + settings.style_layers[name] * loss
         if settings.tv_weight:
-            variation = settings.tv_weight * total_variation(image * settings.units, form=settings.tv_loss)
+            variation = settings.tv_weight * _roughness(image, settings)
         return w_content * content, w_style * style, variation
 
 
@@ -103,7 +105,7 @@ def make_target(
     measured = [encoder.features(painting, style) if style else {} for painting in paintings]
     targets = {name: _measure([layers[name] for layers in measured], weights, settings) for name in style}
     del measured
-    features = encoder.features(photo, [*content, *style]) if content or style else {}
+    features = encoder.features(photo, [*content, *style], wrap=settings.tileable) if content or style else {}
     unit = dict.fromkeys(style, 1.0)
     if settings.style_unit == "photo":
         pixels = photo.shape[-2] * photo.shape[-1]
@@ -123,6 +125,10 @@ def _measure(features: Sequence[Tensor], weights: Sequence[float], settings: Set
     if settings.style_loss == "nearest":
         return Patches.of(features, weights, seed=settings.seed)
     return blend([Moments.of(each) for each in features], weights)
+
+
+def _roughness(image: Tensor, settings: Settings) -> Tensor:
+    return total_variation(image * settings.units, form=settings.tv_loss, wrap=settings.tileable)
 
 
 def _style_loss(features: Tensor, target: StyleTarget, settings: Settings, pixels: int) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from brushwork.errors import InputError
 from brushwork.jobs import Settings
+from brushwork.seams import LATTICE
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ def result_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
 
     Raises InputError for a photo longer than 20:1.
     """
+    height, width = _plain_size(settings, photo)
+    return _snapped(settings, height), _snapped(settings, width)
+
+
+def _snapped(settings: Settings, side: int) -> int:
+    """A side as it is, or when the picture wraps around the next multiple of ``LATTICE``."""
+    return math.ceil(side / LATTICE) * LATTICE if settings.tileable else side
+
+
+def _plain_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
     height, width = photo
     if max(photo) > MAX_ASPECT * min(photo):
         raise InputError(f"the photo is {width}×{height}, longer than {MAX_ASPECT}:1: crop it first")
@@ -55,7 +66,8 @@ def ladder(
     """
     height, width = result_size(settings, photo)
     wanted = sorted(settings.scales.items())
-    sizes = {f: Scale(max(1, round(height * f)), max(1, round(width * f)), 0) for f, _ in wanted[:-1]}
+    sides = {f: [_snapped(settings, max(1, round(side * f))) for side in (height, width)] for f, _ in wanted}
+    sizes = {f: Scale(*sides[f], 0) for f, _ in wanted[:-1]}
     kept = {f: size for f, size in sizes.items() if size.long_side >= settings.coarsest and fits(size)}
     shares = [share for f, share in wanted[:-1] if f in kept] + [wanted[-1][1]]
     rungs = [*kept.values(), Scale(height, width, 0)]

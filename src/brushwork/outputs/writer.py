@@ -16,7 +16,7 @@ from brushwork.encode import encode_picture, format_of
 from brushwork.events import Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources
+from brushwork.optimize.engine import Sources, resize_between
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
 from brushwork.outputs.places import check, default_output, is_film
@@ -104,7 +104,7 @@ class Writer:
         if picture is None or self.started is None:
             return False
         height, width, content = self.started.height, self.started.width, self.sources.content
-        pixels = resize(picture.detach().cpu().clamp(0, 1), height, width, "bicubic")
+        pixels = resize_between(self.job, picture.detach().cpu().clamp(0, 1), height, width)
         alpha = None if content.alpha is None else resize(content.alpha, height, width, "lanczos")
         self._result(Picture(pixels, alpha, content.bits, content.dpi))
         self._sheets(pixels)
