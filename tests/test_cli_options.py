@@ -120,6 +120,7 @@ TABLE: dict[str, Change] = {
     "style_unit": Change(["none", "photo"]),
     "tv_loss": Change(["l1", "keras", "mean"]),
     "units": Change([1, 255], {"optimizer": "adam"}),
+    "padding": Change(["zeros", "repeat"]),
     "pooling": Change(["max", "avg"]),
     # how the pixels move
     "optimizer": Change(["lbfgs", "adam", "sgd"]),

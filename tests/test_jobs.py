@@ -91,7 +91,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         name: choices(name)
         for name in (
             *("color", "content_loss", "style_loss", "style_unit", "tv_loss", "units", "optimizer"),
-            *("adam", "pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
+            *("adam", "padding", "pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
         )
     },
 }  # fmt: skip

@@ -154,6 +154,11 @@ class Settings(Frozen):
         "seed of the noise start and of sliced's and nearest's draws", "N", default=0, ge=0, le=2**63 - 1
     )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
+    padding: Literal["zeros", "repeat"] = option(
+        "what the network sees beyond the edges: zeros, as published, or the edge's own values, which "
+        "leave no frame",
+        default="zeros",
+    )
     clip: bool = option("keep pixels in range after each step", default=False)
     keep: Literal["last", "best", "after-best"] = option(
         "which picture is the result: the last, the one of lowest loss, or the one after the step "
