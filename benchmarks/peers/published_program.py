@@ -1,3 +1,4 @@
+# pyright: basic, reportMissingModuleSource=false
 """A step of the published program: the Keras example's arithmetic in TensorFlow, timed.
 
     python benchmarks/peers/published_program.py PHOTO ART [--steps 10]

@@ -96,10 +96,11 @@ def variation(x: Tensor) -> Tensor:
     return 2 * (squares[0] / 3 + squares[1] / 3 + squares[2] / 12 + squares[3] / 12)
 
 
-def fitted(size: tuple[int, int], longest: int, *, up: bool) -> tuple[int, int]:
+def fitted(image: Tensor, longest: int, *, up: bool) -> tuple[int, int]:
     """Height and width with this long side."""
-    height, width = size
-    factor = longest / max(size) if up else min(1.0, longest / max(size))
+    height, width = image.shape[-2:]
+    factor = longest / max(height, width)
+    factor = factor if up else min(1.0, factor)
     return round(height * factor), round(width * factor)
 
 
@@ -121,10 +122,10 @@ def paint(photo: Tensor, painting: Tensor, end: int, share: float) -> Tensor:
     network, image, first, second, step = Network(), None, None, None, 0
     weights = {name: w / sum(STYLE.values()) for name, w in STYLE.items()}
     for rung, longest in enumerate(sizes(end)):
-        size = fitted(tuple(photo.shape[-2:]), longest, up=True)
+        size = fitted(photo, longest, up=True)
         with torch.no_grad():
             kept = network.features(resized(photo, size))[CONTENT]
-            seen = network.features(resized(painting, fitted(tuple(painting.shape[-2:]), longest, up=False)))
+            seen = network.features(resized(painting, fitted(painting, longest, up=False)))
             targets: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
             for name in STYLE:
                 mean, covariance = moments(seen[name])

@@ -68,8 +68,8 @@ class VGG19:
         """Feature maps {name: (N, C, h, w)} of pictures (N, 3, H, W), RGB, sRGB-encoded, 0..1.
 
         ``layers`` are names of ``LAYERS``; computing stops at the last one. ``padding`` is what lies
-        beyond an edge: zeros, the edge's own values or the opposite side. Raises InputError for an unknown layer and for a
-        picture too small for one.
+        beyond an edge: zeros, the edge's own values or the opposite side. Raises InputError for an unknown
+        layer and for a picture too small for one.
         """
         wanted = check_layers(layers)
         check_size(image.shape[-2], image.shape[-1], wanted)

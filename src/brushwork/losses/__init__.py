@@ -4,10 +4,11 @@ from brushwork.losses.content import content_loss
 from brushwork.losses.nearest import Patches, nearest_loss
 from brushwork.losses.sliced import Projections, sliced_loss
 from brushwork.losses.statistics import Moments, gram_matrix
-from brushwork.losses.style import style_loss
+from brushwork.losses.style import Gaussian, style_loss
 from brushwork.losses.variation import high_pass, total_variation
 
 __all__ = [
+    "Gaussian",
     "Moments",
     "Patches",
     "Projections",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,16 +15,38 @@ from brushwork.losses.statistics import Moments
 StyleForm = Literal["gram", "gatys", "keras", "relative", "covariance", "w2"]
 
 
+RIDGE = 1e-6
+"""Added to covariances, times the target's mean variance: fewer positions than channels leave zeros."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A painting's moments with the root of its covariance, which is costly and the same for every "w2"."""
+
+    moments: Moments
+    ridge: Tensor  # scalar
+    root: Tensor  # (C, C), of the covariance with the ridge
+
+    @staticmethod
+    def of(moments: Moments) -> Gaussian:
+        """From one or several paintings' moments."""
+        covariance = moments.covariance
+        ridge = RIDGE * (covariance.trace() / len(covariance)).clamp(min=1e-12)
+        values, vectors = torch.linalg.eigh(_ridged(covariance, ridge))
+        return Gaussian(moments, ridge, (vectors * values.clamp(min=0).sqrt()) @ vectors.mT)
+
+
 def style_loss(
     features: Tensor | Moments,
-    target: Tensor | Moments,
+    target: Tensor | Moments | Gaussian,
     *,
     form: StyleForm = "gram",
     pixels: int | None = None,
 ) -> Tensor:
     """Distance of one layer's style to a painting's, a scalar ≥ 0.
 
-    ``features`` and ``target`` are feature maps (1, C, h, w) or their ``Moments``. With G and A the Gram
+    ``features`` and ``target`` are feature maps (1, C, h, w) or their ``Moments``; for "w2" a ``Gaussian``
+    made once saves time. With G and A the Gram
     matrices, N the channels and M the positions of ``features``:
 
     - "gram": mean((G/M − A/M')²), the TensorFlow tutorials';
@@ -41,11 +64,17 @@ def style_loss(
     Raises InputError for other shapes or an unknown form.
     """
     mine = features if isinstance(features, Moments) else Moments.of(features)
-    theirs = target if isinstance(target, Moments) else Moments.of(target)
+    gaussian = target if isinstance(target, Gaussian) else None
+    if isinstance(target, Gaussian):
+        theirs = target.moments
+    else:
+        theirs = target if isinstance(target, Moments) else Moments.of(target)
     if mine.second.shape != theirs.second.shape:
         raise InputError(f"style of {theirs.first.numel()} channels for features of {mine.first.numel()}")
-    if form in ("covariance", "w2"):
-        return _gaussian_distance(mine, theirs, form)
+    if form == "covariance":
+        return _covariance_distance(mine, theirs)
+    if form == "w2":
+        return _wasserstein(mine, gaussian or Gaussian.of(theirs))
     squares = (mine.gram - theirs.gram).square()
     if form == "gram":
         return squares.mean()
@@ -61,34 +90,32 @@ def style_loss(
     )
 
 
-RIDGE = 1e-6
-"""Added to both covariances, times the target's mean variance: fewer positions than channels leave zeros."""
-
-
-def _gaussian_distance(mine: Moments, theirs: Moments, form: StyleForm) -> Tensor:
-    """Distance of two Gaussians over the second's mean square feature."""
+def _covariance_distance(mine: Moments, theirs: Moments) -> Tensor:
     means = (mine.mean - theirs.mean).square().sum()
-    size = theirs.gram.trace().clamp(min=1e-12)
-    if form == "w2":
-        return (means + _bures(mine.covariance, theirs.covariance)) / size
-    return (torch.linalg.vector_norm(mine.covariance - theirs.covariance) + means) / size
+    return (torch.linalg.vector_norm(mine.covariance - theirs.covariance) + means) / _size(theirs)
 
 
-def _bures(covariance: Tensor, target: Tensor) -> Tensor:
-    """tr(Σ + Σ' − 2(Σ'^½ΣΣ'^½)^½) of two (C, C) covariances."""
-    ridge = RIDGE * (target.trace() / len(target)).clamp(min=1e-12)
-    eye = ridge * torch.eye(len(target), dtype=target.dtype, device=target.device)
-    mine, theirs = covariance + eye, target + eye
-    cross: Any = _RootTrace.apply(mine, theirs, ridge)
-    return mine.trace() + theirs.trace() - 2 * cross
+def _wasserstein(mine: Moments, theirs: Gaussian) -> Tensor:
+    means = (mine.mean - theirs.moments.mean).square().sum()
+    covariances = [_ridged(m.covariance, theirs.ridge) for m in (mine, theirs.moments)]
+    cross: Any = _RootTrace.apply(covariances[0], theirs.root, theirs.ridge)
+    return (means + covariances[0].trace() + covariances[1].trace() - 2 * cross) / _size(theirs.moments)
+
+
+def _size(moments: Moments) -> Tensor:
+    """The mean square of a painting's features, summed over channels."""
+    return moments.gram.trace().clamp(min=1e-12)
+
+
+def _ridged(covariance: Tensor, ridge: Tensor) -> Tensor:
+    return covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
 
 
 class _RootTrace(torch.autograd.Function):
     """tr (RΣR)^½ with R = Σ'^½; its gradient ½R(RΣR)^−½R in closed form, from one eigendecomposition."""
 
     @staticmethod
-    def forward(ctx: Any, covariance: Tensor, target: Tensor, ridge: Tensor) -> Tensor:
-        root = _square_root(target)
+    def forward(ctx: Any, covariance: Tensor, root: Tensor, ridge: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(root @ covariance @ root)
         roots = values.clamp(min=float(ridge) ** 2).sqrt()  # what the ridges leave at least
         ctx.save_for_backward(root @ vectors, roots)
@@ -99,9 +126,3 @@ class _RootTrace(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore
         turned, roots = ctx.saved_tensors
         return gradient * (turned / (2 * roots)) @ turned.mT, None, None
-
-
-def _square_root(matrix: Tensor) -> Tensor:
-    """The root of a symmetric positive (C, C) matrix."""
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.mT

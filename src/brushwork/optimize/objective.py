@@ -13,6 +13,7 @@ from brushwork.encoders.vgg19 import Padding
 from brushwork.events import Losses
 from brushwork.jobs import Settings
 from brushwork.losses import (
+    Gaussian,
     Moments,
     Patches,
     Projections,
@@ -24,7 +25,7 @@ from brushwork.losses import (
 )
 from brushwork.losses.statistics import blend
 
-StyleTarget = Moments | Projections | Patches
+StyleTarget = Moments | Gaussian | Projections | Patches
 """What a style loss compares with: moments, sorted projections or single feature vectors."""
 
 
@@ -131,7 +132,8 @@ def _measure(features: Sequence[Tensor], weights: Sequence[float], settings: Set
         return Projections.of(features, weights, seed=settings.seed)
     if settings.style_loss == "nearest":
         return Patches.of(features, weights, seed=settings.seed)
-    return blend([Moments.of(each) for each in features], weights)
+    moments = blend([Moments.of(each) for each in features], weights)
+    return Gaussian.of(moments) if settings.style_loss == "w2" else moments
 
 
 def _roughness(image: Tensor, settings: Settings) -> Tensor:

@@ -66,8 +66,12 @@ def ladder(
     """
     height, width = result_size(settings, photo)
     wanted = sorted(settings.scales.items())
-    sides = {f: [_snapped(settings, max(1, round(side * f))) for side in (height, width)] for f, _ in wanted}
-    sizes = {f: Scale(*sides[f], 0) for f, _ in wanted[:-1]}
+
+    def at(fraction: float) -> Scale:
+        down, across = (_snapped(settings, max(1, round(side * fraction))) for side in (height, width))
+        return Scale(down, across, 0)
+
+    sizes = {fraction: at(fraction) for fraction, _ in wanted[:-1]}
     kept = {f: size for f, size in sizes.items() if size.long_side >= settings.coarsest and fits(size)}
     shares = [share for f, share in wanted[:-1] if f in kept] + [wanted[-1][1]]
     rungs = [*kept.values(), Scale(height, width, 0)]
