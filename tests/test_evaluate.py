@@ -13,9 +13,9 @@ from torch import Tensor
 
 from brushwork.errors import InputError, WeightsError
 from brushwork.images import read_picture, resize
-from brushwork.metrics import Judge, score
+from brushwork.metrics import Judge, Scores, Yardstick
 from brushwork.metrics.judge import TAPS
-from brushwork.metrics.scores import cover, perceptual, style_distance
+from brushwork.metrics.scores import cover, perceptual, sketch, style_distances
 from brushwork.surfaces.cli import call
 
 DEPTHS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
@@ -58,6 +58,14 @@ def pictures() -> tuple[Tensor, Tensor, Tensor]:
     return photo, painting, result
 
 
+def score(judge: Judge, result: Tensor, photo: Tensor, painting: Tensor) -> Scores:
+    return Yardstick(judge, photo, painting, result.shape[-2:]).score(result)
+
+
+def distance(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    return float(style_distances(mine, theirs).mean())
+
+
 def reference_lpips(tensors: dict[str, Tensor], a: Tensor, b: Tensor) -> float:
     """LPIPS as its paper writes it, in float64."""
 
@@ -91,17 +99,19 @@ def test_lpips_is_the_papers(judge: Judge, judge_tensors: dict[str, Tensor]) -> 
 def test_style_distance_is_one_of_distributions(judge: Judge) -> None:
     """Where things are does not matter; which values there are does, also for another number of them."""
     photo, painting, _ = pictures()
-    features, target = judge.features(photo), judge.features(painting)
+    features = judge.features(photo)
+    mine, theirs = sketch(features), sketch(judge.features(painting))
     shuffled = {tap: f[..., torch.randperm(f.shape[-1])] for tap, f in features.items()}
-    assert style_distance(shuffled, features) == pytest.approx(0, abs=1e-6)
+    assert distance(sketch(shuffled), mine) == pytest.approx(0, abs=1e-6)
     twice = {tap: torch.cat([f, f], dim=-1) for tap, f in features.items()}
     # Not 0: the deepest layer has 12 positions, between which quantiles are interpolated.
-    different = style_distance(features, target)
-    assert style_distance(twice, features) < 0.3 * different
-    assert style_distance(features, target, seed=1) == pytest.approx(different, rel=0.2)
+    different = distance(mine, theirs)
+    assert distance(sketch(twice), mine) < 0.3 * different
+    other = (sketch(judge.features(picture), seed=1) for picture in (photo, painting))
+    assert distance(*other) == pytest.approx(different, rel=0.2)
 
 
-def test_projections_in_one_dimension_are_sorted_differences(judge: Judge) -> None:
+def test_projections_in_one_dimension_are_sorted_differences() -> None:
     """With one channel the distance is that of the sorted values."""
     generator = torch.Generator().manual_seed(2)
     one = {tap: torch.rand(1, 1, 1, 512, generator=generator) for tap in TAPS}
@@ -110,7 +120,7 @@ def test_projections_in_one_dimension_are_sorted_differences(judge: Judge) -> No
     for tap in TAPS:
         a, b = (np.sort(values[tap].numpy().ravel()) for values in (one, two))
         expected += float(np.sqrt(np.mean((a - b) ** 2) / np.mean(b**2))) / len(TAPS)
-    assert style_distance(one, two) == pytest.approx(expected, rel=1e-4)
+    assert distance(sketch(one), sketch(two)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_photo_and_painting_score_0_and_1(judge: Judge) -> None:
@@ -158,7 +168,7 @@ def test_the_command(tmp_path: Path, weights_file: Path, capfd: pytest.CaptureFi
             r["content"] for r in report["rows"]
         ]
     with Image.open(sheet) as picture:
-        assert picture.width > 3 * 320
+        assert picture.width > 4 * 240  # photo, painting and two results
     assert call([*line, "--metric-seed", "3"]) == 0
     assert "mean ± deviation" in capfd.readouterr().out
     assert call([*line, "--sheet", sheet]) == 2
@@ -166,11 +176,15 @@ def test_the_command(tmp_path: Path, weights_file: Path, capfd: pytest.CaptureFi
 
 
 def test_without_weights_one_line_says_how_to_get_them(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BRUSHWORK_CACHE", str(tmp_path / "cache"))
     names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
     assert call(["evaluate", "--content", names[0], "--style", names[1], names[2]]) == 2
-    assert "vgg16-397923af.pth" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "vgg16-397923af.pth" in told
+    assert "brushwork evaluate --fetch" in told
+    assert told.count("\n") == 1
 
 
 def test_weights_in_two_files(judge_tensors: dict[str, Tensor], judge: Judge, tmp_path: Path) -> None:

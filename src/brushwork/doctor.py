@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -42,7 +42,7 @@ _BFLOAT16_SETS: Final = ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16")
 
 def examine() -> list[Finding]:
     """Look at everything; never raises, a look that fails is itself a finding."""
-    looks = (_versions, _cpu, _cuda, _mps, _memory, _embedded, _full_precision, _optional, _cache)
+    looks = (_versions, _cpu, _cuda, _mps, _memory, _embedded, _full_precision, _judge, _optional, _cache)
     return [finding for look in looks for finding in _safely(look)]
 
 
@@ -160,15 +160,23 @@ def _embedded() -> list[Finding]:
 
 
 def _full_precision() -> list[Finding]:
-    remedy = "brushwork doctor --fetch"
+    lack = "not downloaded; the embedded weights serve, kernels within 1 %"
+    return [_downloaded("full precision", ("keras",), lack)]
+
+
+def _judge() -> list[Finding]:
+    return [_downloaded("judge", ("vgg16", "lpips"), "not downloaded; `brushwork evaluate` needs them")]
+
+
+def _downloaded(what: str, names: Sequence[str], lack: str) -> Finding:
+    remedy = fetch.DOWNLOADS[names[0]].command
     try:
-        path = fetch.downloaded("keras")
+        paths = [fetch.downloaded(name) for name in names]
     except WeightsError as error:
-        return [Finding("weights", "full precision", False, str(error), remedy)]
-    if path is None:
-        detail = "not downloaded; the embedded weights serve, kernels within 1 %"
-        return [Finding("weights", "full precision", False, detail, remedy)]
-    return [Finding("weights", "full precision", True, f"{path}, hash verified")]
+        return Finding("weights", what, False, str(error), remedy)
+    if None in paths:
+        return Finding("weights", what, False, lack, remedy)
+    return Finding("weights", what, True, f"{', '.join(map(str, paths))}, hash verified")
 
 
 def _optional() -> list[Finding]:

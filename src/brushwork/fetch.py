@@ -30,6 +30,8 @@ class Download:
     digest: str
     what: str
     licence: str
+    option: str = "--weights"  # that takes the file instead
+    command: str = "brushwork doctor --fetch"  # that downloads it
 
 
 DOWNLOADS: Final[dict[str, Download]] = {
@@ -54,6 +56,30 @@ DOWNLOADS: Final[dict[str, Download]] = {
             what="VGG19 as torchvision trained it anew; 548 MB",
             licence="BSD 3-Clause, torchvision",
         ),
+        Download(
+            name="vgg16",
+            file="vgg16-397923af.pth",
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            algorithm="sha256",
+            digest="397923af",  # PyTorch states it in the file's name
+            what="the judge's VGG16, as torchvision trained it; 528 MB",
+            licence="BSD 3-Clause, torchvision",
+            option="--metric-weights",
+            command="brushwork evaluate --fetch",
+        ),
+        Download(
+            name="lpips",
+            file="lpips-0.1-vgg.pth",
+            url="https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/"
+            "c33f89e9f46522a584cf41d8880eb0afa982708b/lpips/weights/v0.1/vgg.pth",
+            algorithm="sha256",
+            # Stated in the RECORD of the authors' wheel lpips 0.1.4 on PyPI, which carries the same file.
+            digest="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+            what="LPIPS's linear layers for VGG16, version 0.1; 7 kB",
+            licence="BSD 2-Clause, Zhang et al., arXiv 1801.03924",
+            option="--metric-weights",
+            command="brushwork evaluate --fetch",
+        ),
     )
 }
 """What can be downloaded, by name."""
@@ -77,7 +103,7 @@ def downloaded(name: str, *, cache: Path | None = None) -> Path | None:
     if not path.is_file():
         return None
     if not _intact(path, _entry(name)):
-        raise WeightsError(f"{path}: damaged, its hash differs; delete it or run `brushwork doctor --fetch`")
+        raise WeightsError(f"{path}: damaged, its hash differs; delete it or run `{_entry(name).command}`")
     return path
 
 
@@ -97,7 +123,7 @@ def fetch(
     part = target.with_name(target.name + ".part")
     _prepare(part)
     try:
-        _download(url or entry.url, part, target, progress)
+        _download(url or entry.url, part, _by_hand(target, entry), progress)
     except WeightsError:
         if not part.stat().st_size:  # nothing to go on from, so nothing to leave behind
             part.unlink()
@@ -106,7 +132,7 @@ def fetch(
         part.unlink()
         raise WeightsError(
             f"{url or entry.url}: other bytes than the publisher's ({entry.algorithm} not {entry.digest}), "
-            f"the download was deleted; try again or {_by_hand(target)}"
+            f"the download was deleted; try again or {_by_hand(target, entry)}"
         )
     part.replace(target)
     return target
@@ -124,8 +150,8 @@ def _intact(path: Path, entry: Download) -> bool:
     return pooch.file_hash(str(path), alg=entry.algorithm).startswith(entry.digest)
 
 
-def _by_hand(target: Path) -> str:
-    return f"put the file at {target} by hand or give it with --weights FILE"
+def _by_hand(target: Path, entry: Download) -> str:
+    return f"put the file at {target} by hand or give it with {entry.option} FILE"
 
 
 def _prepare(part: Path) -> None:
@@ -140,7 +166,7 @@ def _unwritable(folder: Path, error: OSError) -> str:
     return f"{folder}: cannot be written to ({error.strerror}); set BRUSHWORK_CACHE to another folder"
 
 
-def _download(url: str, part: Path, target: Path, progress: Progress | None) -> None:
+def _download(url: str, part: Path, by_hand: str, progress: Progress | None) -> None:
     """Append to ``part`` until it is complete; attempts go on while they bring something."""
     for _ in range(_ATTEMPTS):
         before = part.stat().st_size
@@ -148,8 +174,8 @@ def _download(url: str, part: Path, target: Path, progress: Progress | None) -> 
             return _attempt(url, part, progress)
         except (_RefusedError, OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, _RefusedError) or part.stat().st_size <= before:
-                raise WeightsError(f"{url}: cannot be downloaded ({error}); {_by_hand(target)}") from error
-    raise WeightsError(f"{url}: broke off {_ATTEMPTS} times; run it again to go on, or {_by_hand(target)}")
+                raise WeightsError(f"{url}: cannot be downloaded ({error}); {by_hand}") from error
+    raise WeightsError(f"{url}: broke off {_ATTEMPTS} times; run it again to go on, or {by_hand}")
 
 
 def _attempt(url: str, part: Path, progress: Progress | None) -> None:

@@ -288,13 +288,15 @@ def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:
 
 
 class Evaluate(Frozen):
-    """Score pictures that were painted from one photo in the manner of one painting."""
+    """Score pictures by their photo and painting, which their names tell when there are several."""
 
-    content: str = option("the photo", "PHOTO", min_length=1)
-    style: str = option("the painting", "ART", min_length=1)
-    results: tuple[str, ...] = option("pictures to score", "OUT", min_length=1)
+    content: str = option("the photo, or a folder of photos", "PHOTO|DIR", min_length=1)
+    style: str = option("the painting, or a folder of paintings", "ART|DIR", min_length=1)
+    results: tuple[str, ...] = option("pictures to score, or folders of them", "OUT|DIR", min_length=1)
     metric_weights: tuple[str, ...] = option(
-        "torchvision's VGG16 and LPIPS's linear layers, in one file or repeated", "FILE", min_length=1
+        "torchvision's VGG16 and LPIPS's linear layers, in one file or repeated, instead of the downloaded",
+        "FILE",
+        default=(),
     )
     metric_seed: int = option("seed of the random directions", "N", default=0, ge=0, le=2**31)
 

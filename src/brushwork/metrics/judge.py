@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from brushwork import fetch
 from brushwork.errors import WeightsError
 from brushwork.weights import read_tensors
 
@@ -19,8 +20,10 @@ _CHANNELS = (64, 128, 256, 512, 512)
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 SMALLEST = 32  # pixels a side, so that relu5_3 has 2×2 positions
+DOWNLOADED = ("vgg16", "lpips")
 REMEDY = (
-    "give torchvision's VGG16 (download.pytorch.org/models/vgg16-397923af.pth) and LPIPS's linear layers "
+    "`brushwork evaluate --fetch` downloads them (528 MB), or give torchvision's VGG16 "
+    "(download.pytorch.org/models/vgg16-397923af.pth) and LPIPS's linear layers "
     "(weights/v0.1/vgg.pth of the lpips package), each as --metric-weights FILE"
 )
 
@@ -33,8 +36,14 @@ class Judge:
         self.channel_weights = {tap: tensors[f"lin{index}.weight"].float() for index, tap in enumerate(TAPS)}
 
     @classmethod
-    def load(cls, files: Sequence[str | Path]) -> Judge:
-        """Read from one file, or VGG16 and the linear layers from two. Raises WeightsError for others."""
+    def load(cls, files: Sequence[str | Path] = ()) -> Judge:
+        """Read from one file, or VGG16 and the linear layers from two; without any, the downloaded ones.
+
+        Raises WeightsError for other files and when nothing was downloaded.
+        """
+        files = files or [path for name in DOWNLOADED if (path := fetch.downloaded(name))]
+        if not files:
+            raise WeightsError(f"the judge's weights are missing: {REMEDY}")
         tensors: dict[str, Tensor] = {}
         for file in files:
             found = read_tensors(Path(file).expanduser())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from brushwork.losses import total_variation
 from brushwork.metrics.judge import SMALLEST, TAPS, Judge
 
 DIRECTIONS = 128  # random directions a layer
+POSITIONS = 16384  # of a layer at most, drawn at random: sorting took longer than the network
 QUANTILES = 512  # levels at which sorted projections of different lengths are compared
 
 
@@ -29,30 +31,68 @@ class Scores:
     roughness_painting: float
 
 
-def score(judge: Judge, result: Tensor, photo: Tensor, painting: Tensor, *, seed: int = 0) -> Scores:
-    """Score a result against its photo and painting, all (1, 3, H, W), 0..1.
+class Yardstick:
+    """A photo and a painting at one size, and their features: what results of that size are scored by."""
 
-    Photo and painting are brought to the result's size (the painting keeps its aspect). Raises InputError
-    for pictures below 32 pixels, or a photo and painting that are the same.
-    """
-    height, width = result.shape[-2:]
-    if min(height, width) < SMALLEST:
-        raise InputError(f"{width}×{height} is too small to score: the short side needs {SMALLEST} pixels")
-    photo = resize(photo, height, width, "lanczos")
-    factor = (height * width / (painting.shape[-2] * painting.shape[-1])) ** 0.5
-    size = [max(SMALLEST, round(side * factor)) for side in painting.shape[-2:]]
-    painting = resize(painting, size[0], size[1], "lanczos")
-    seen = {name: judge.features(image) for name, image in (("result", result), ("photo", photo))}
-    copy = judge.features(cover(painting, height, width))
-    style = judge.features(painting)
-    return Scores(
-        _ratio(perceptual(judge, seen["result"], seen["photo"]), perceptual(judge, copy, seen["photo"])),
-        _ratio(
-            style_distance(seen["result"], style, seed=seed), style_distance(seen["photo"], style, seed=seed)
-        ),
-        _ratio(_roughness(result), _roughness(photo)),
-        _ratio(_roughness(result), _roughness(painting)),
-    )
+    def __init__(
+        self, judge: Judge, photo: Tensor, painting: Tensor, size: Sequence[int], *, seed: int = 0
+    ) -> None:
+        """Bring both (1, 3, h, w), 0..1, to results of ``size`` = (H, W); the painting keeps its aspect.
+
+        Raises InputError for a short side below 32 pixels, or a photo and painting that are the same.
+        """
+        height, width = size
+        if min(height, width) < SMALLEST:
+            raise InputError(
+                f"{width}×{height} is too small to score: the short side needs {SMALLEST} pixels"
+            )
+        self.size = (height, width)
+        self.photo, self.copy = resize(photo, height, width, "lanczos"), cover(painting, height, width)
+        self._judge = judge
+        self._photo = judge.features(self.photo)
+        painting = _of_area(painting, height * width)
+        self._seed = seed
+        self._style = self._sketches(painting)
+        self._lpips = perceptual(judge, judge.features(self.copy), self._photo)
+        reference = self._distances(self.photo, self._photo)
+        # Each depth counts by what it says of the photo, not by its size: the deepest is four times as far
+        # from the painting as the others, and comes nearer to it by any damage to the photo, also by dots.
+        self._shares = 1 / (reference + 0.1)
+        self._swd = float(self._shares @ reference)
+        self._variation = (_roughness(self.photo), _roughness(painting))
+        if min(self._lpips, self._swd) < 1e-9:
+            raise InputError(
+                "photo and painting are the same to the judge: scores need two different pictures"
+            )
+
+    def score(self, result: Tensor) -> Scores:
+        """Score a result (1, 3, H, W), 0..1, of this size."""
+        features = self._judge.features(result)
+        rough = _roughness(result)
+        return Scores(
+            perceptual(self._judge, features, self._photo) / self._lpips,
+            float(self._shares @ self._distances(result, features)) / self._swd,
+            *(rough / max(variation, 1e-9) for variation in self._variation),
+        )
+
+    def _sketches(
+        self, picture: Tensor, features: dict[str, Tensor] | None = None
+    ) -> list[dict[str, Tensor]]:
+        """At full and at half size, where a dotted grain looks nothing like strokes."""
+        half = resize(picture, picture.shape[-2] // 2, picture.shape[-1] // 2, "area")
+        both = (features or self._judge.features(picture), self._judge.features(half))
+        return [sketch(seen, seed=self._seed) for seen in both]
+
+    def _distances(self, picture: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """To the painting at five depths and two sizes, (10,)."""
+        sketches = zip(self._sketches(picture, features), self._style, strict=True)
+        return torch.cat([style_distances(mine, theirs) for mine, theirs in sketches])
+
+
+def _of_area(painting: Tensor, area: int) -> Tensor:
+    factor = (area / (painting.shape[-2] * painting.shape[-1])) ** 0.5
+    height, width = (max(SMALLEST, round(side * factor)) for side in painting.shape[-2:])
+    return resize(painting, height, width, "lanczos")
 
 
 def cover(picture: Tensor, height: int, width: int) -> Tensor:
@@ -62,12 +102,6 @@ def cover(picture: Tensor, height: int, width: int) -> Tensor:
     top, left = (max(tall, height) - height) // 2, (max(wide, width) - width) // 2
     whole = resize(picture, max(tall, height), max(wide, width), "lanczos")
     return whole[..., top : top + height, left : left + width]
-
-
-def _ratio(value: float, reference: float) -> float:
-    if reference < 1e-9:
-        raise InputError("photo and painting are the same to the judge: scores need two different pictures")
-    return value / reference
 
 
 def _roughness(image: Tensor) -> float:
@@ -93,22 +127,34 @@ def _unit(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def style_distance(features: dict[str, Tensor], target: dict[str, Tensor], *, seed: int = 0) -> float:
-    """Sliced Wasserstein distance of feature distributions (after arXiv 2006.07229), over their size.
+def sketch(features: dict[str, Tensor], *, seed: int = 0) -> dict[str, Tensor]:
+    """What the style score keeps of a picture: {tap: (DIRECTIONS, QUANTILES)}.
 
-    Each layer's features are projected on random directions and compared by quantiles; the root mean square
-    difference is divided by the target's root mean square feature, so that every depth counts.
+    Each depth's features are projected on fixed random directions and sorted; where they stand in the
+    picture is forgotten.
     """
-    total = 0.0
+    kept: dict[str, Tensor] = {}
     for depth, tap in enumerate(TAPS):
-        mine, theirs = features[tap][0].flatten(1), target[tap][0].flatten(1)
+        values = features[tap][0].flatten(1)  # (C, h·w)
         generator = torch.Generator().manual_seed(seed * len(TAPS) + depth)
-        directions = torch.randn(DIRECTIONS, mine.shape[0], generator=generator)
+        directions = torch.randn(DIRECTIONS, values.shape[0], generator=generator)
         directions /= directions.norm(dim=1, keepdim=True)
-        difference = _quantiles(directions @ mine) - _quantiles(directions @ theirs)
-        size = (directions @ theirs).square().mean().clamp(min=1e-12)
-        total += float((difference.square().mean() / size).sqrt())
-    return total / len(TAPS)
+        if values.shape[1] > POSITIONS:
+            # Drawn and not strided: a stride would see only one phase of a dotted grain.
+            values = values[:, torch.randperm(values.shape[1], generator=generator)[:POSITIONS]]
+        kept[tap] = _quantiles(directions @ values)
+    return kept
+
+
+def style_distances(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tensor:
+    """Sliced Wasserstein distance of feature distributions (after arXiv 2006.07229) at each depth, (5,).
+
+    From two sketches: the root mean square difference of quantiles, over that of the target's quantiles.
+    """
+    pairs = [(mine[tap], target) for tap, target in theirs.items()]
+    differences = torch.stack([(one - target).square().mean() for one, target in pairs])
+    sizes = torch.stack([target.square().mean().clamp(min=1e-12) for _, target in pairs])
+    return (differences / sizes).sqrt()
 
 
 def _quantiles(projections: Tensor) -> Tensor:

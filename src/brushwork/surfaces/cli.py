@@ -180,9 +180,15 @@ def _how_to_go_on(writer: Writer) -> str:
 
 
 def evaluate(
-    *results: Annotated[str, Parameter(name="OUT", help="pictures to score")],
+    *results: Annotated[str, Parameter(name="OUT", help="pictures to score, or folders of them")],
+    fetch: Annotated[
+        bool,
+        Parameter(help="download the judge's weights first (528 MB)", negative=(), show_default=False),
+    ] = False,
     csv_: Annotated[str | None, Parameter(name="--csv", metavar="FILE.csv", help="the scores")] = None,
-    sheet: Annotated[str | None, Parameter(metavar="FILE.png", help="the pictures side by side")] = None,
+    sheet: Annotated[
+        str | None, Parameter(metavar="FILE.png", help="a row for each pair, labelled with the scores")
+    ] = None,
     overwrite: Annotated[
         bool, Parameter(help="replace files that exist", negative=(), show_default=False)
     ] = False,
@@ -191,20 +197,24 @@ def evaluate(
     ] = False,
     **options: Any,
 ) -> int:
-    """Score pictures painted from one photo in the manner of one painting.
+    """Score pictures against their photo and painting.
 
     content: LPIPS to the photo, 0 the photo, 1 the painting. style: distance to the painting, 1 the photo,
-    0 the painting. Both small is good; photo and painting themselves stand beside the results.
+    0 the painting. Both small is good; photo and painting themselves stand beside the results. With folders,
+    results are told by their names: PHOTO-ART.png, and PHOTO-ART.1.png, PHOTO-ART.2.png for several seeds.
     """
-    from brushwork.metrics.judge import REMEDY
+    from brushwork.metrics.judge import DOWNLOADED
     from brushwork.surfaces.evaluate import show_scores
 
+    if fetch:
+        for name in DOWNLOADED:
+            _fetch(name)
+        if not results and not options.get("content"):
+            return DONE
     given = typed({"results": results or None, **options})
     for name, missing in (("content", "--content PHOTO"), ("style", "--style ART"), ("results", "OUT")):
         if name not in given:
             raise InputError(f"{missing} is missing: brushwork evaluate --content PHOTO --style ART OUT...")
-    if "metric_weights" not in given:
-        raise InputError(f"--metric-weights is missing: {REMEDY}")
     job = build(Evaluate, given)
     show_scores(job, csv_file=csv_, sheet=sheet, as_json=json_, overwrite=overwrite)
     return DONE
@@ -231,10 +241,10 @@ def doctor(
 ) -> int:
     """Show devices, weights and optional parts, and how to get what is missing."""
     from brushwork.doctor import examine
-    from brushwork.surfaces.terminal import say, table
+    from brushwork.surfaces.terminal import table
 
     if fetch:
-        say(f"downloaded {_fetch()}")
+        _fetch("keras")
     findings = examine()
     marks = {True: "ok", False: "--"}
     table(
@@ -243,15 +253,17 @@ def doctor(
     return DONE
 
 
-def _fetch() -> Path:
+def _fetch(name: str) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
     from brushwork.fetch import fetch
+    from brushwork.surfaces.terminal import say
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("downloading", total=None)
-        return fetch("keras", progress=lambda done, total: bar.update(task, completed=done, total=total))
+        task = bar.add_task(f"downloading {name}", total=None)
+        path = fetch(name, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    say(f"downloaded {path}")
 
 
 def demo(

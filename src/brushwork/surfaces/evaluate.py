@@ -9,14 +9,30 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import Tensor
+
 from brushwork.encode import encode_picture, format_of
-from brushwork.evaluation import IDENTITY, STYLE_COPY, Row, evaluate, spread
+from brushwork.evaluation import (
+    IDENTITY,
+    STYLE_COPY,
+    Row,
+    Spread,
+    by_pair,
+    evaluate,
+    spread_of_pairs,
+    spread_of_results,
+)
 from brushwork.images import Picture
 from brushwork.jobs import Evaluate
-from brushwork.outputs import files, sheets
-from brushwork.surfaces.terminal import table
+from brushwork.metrics import Judge
+from brushwork.outputs import files
+from brushwork.outputs.labels import Cell, labelled
+from brushwork.pairs import find_pairs
+from brushwork.surfaces.terminal import say, table
 
 HEADINGS = ("", "content", "style", "tv/photo", "tv/painting")
+ACROSS = 8  # pictures in a row of the sheet
+MAX_PAIRS = 100  # on the sheet: more make no picture that a program opens
 
 
 def show_scores(
@@ -26,39 +42,68 @@ def show_scores(
     for name in filter(None, (csv_file, sheet)):
         files.check_place(Path(name), overwrite=overwrite)
     kind = format_of(Path(sheet)) if sheet else ""
-    rows = list(evaluate(job))
+    pairs, strays = find_pairs(job.content, job.style, job.results)
+    rows = list(evaluate(job, Judge.load(job.metric_weights), pairs))
     if as_json:
-        files.write_standard_output(json.dumps(_report(rows)).encode() + b"\n")
+        report = _report(rows) | {"strays": list(map(str, strays))}
+        files.write_standard_output(json.dumps(report).encode() + b"\n")
     else:
         table([HEADINGS, *_lines(rows)])
+    if strays:
+        say(f"not scored, for no pair PHOTO-ART has their name: {', '.join(map(str, strays))}")
     if csv_file:
         files.write(Path(csv_file), _csv(rows))
     if sheet:
-        pictures = Picture(sheets.grid([row.picture for row in rows]))
-        files.write(Path(sheet), encode_picture(pictures, kind))
-
-
-def _results(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.name not in (IDENTITY, STYLE_COPY)]
+        files.write(Path(sheet), encode_picture(Picture(sheet_of(rows)), kind))
 
 
 def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    lines = [(row.name, *(f"{value:.3f}" for value in asdict(row.scores).values())) for row in rows]
-    results = _results(rows)
-    if results[1:]:
-        lines.append(("mean ± deviation", *(f"{m:.3f} ± {d:.3f}" for m, d in spread(results).values())))
+    lines: list[tuple[str, ...]] = []
+    pairs, results = by_pair(rows), spread_of_results(rows)
+    for pair, found in pairs.items():
+        lines += [(f"{pair}:", "", "", "", "")] if pairs.keys() - {pair} else []
+        lines += [(row.name, *(f"{value:.3f}" for value in asdict(row.scores).values())) for row in found]
+        lines += [_mean("mean ± deviation", results[pair])] if found[3:] else []
+    if results.keys() - {rows[0].pair}:
+        lines.append(_mean(f"{len(results)} pairs, mean ± deviation", spread_of_pairs(results)))
     return lines
 
 
+def _mean(name: str, spread: Spread) -> tuple[str, ...]:
+    return (name, *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in spread.values()))
+
+
 def _report(rows: Sequence[Row]) -> dict[str, object]:
-    scores = [{"name": row.name, **asdict(row.scores)} for row in rows]
-    statistics = {key: {"mean": m, "deviation": d} for key, (m, d) in spread(_results(rows)).items()}
-    return {"rows": scores, "results": statistics}
+    results = spread_of_results(rows)
+    return {
+        "rows": [{"pair": row.pair, "name": row.name, **asdict(row.scores)} for row in rows],
+        "pairs": {pair: _named(spread) for pair, spread in results.items()},
+        "results": _named(spread_of_pairs(results)),
+    }
+
+
+def _named(spread: Spread) -> dict[str, dict[str, float]]:
+    return {key: {"mean": mean, "deviation": deviation} for key, (mean, deviation) in spread.items()}
 
 
 def _csv(rows: Sequence[Row]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["name", *asdict(rows[0].scores)])
+    writer = csv.DictWriter(text, ["pair", "name", *asdict(rows[0].scores)])
     writer.writeheader()
-    writer.writerows({"name": row.name, **asdict(row.scores)} for row in rows)
+    writer.writerows({"pair": row.pair, "name": row.name, **asdict(row.scores)} for row in rows)
     return text.getvalue().encode()
+
+
+def sheet_of(rows: Sequence[Row]) -> Tensor:
+    """One row for each of the first ``MAX_PAIRS`` pairs, names and scores under the pictures."""
+    lines: list[list[Cell]] = []
+    for found in list(by_pair(rows).values())[:MAX_PAIRS]:
+        cells = [_cell(row) for row in found]
+        lines += [cells[at : at + ACROSS] for at in range(0, len(cells), ACROSS)]
+    return labelled(lines)
+
+
+def _cell(row: Row) -> Cell:
+    known = {IDENTITY: f"photo of {row.pair}", STYLE_COPY: f"painting of {row.pair}"}
+    name = known.get(row.name, Path(row.name).stem)
+    return Cell(row.picture, (name, f"content {row.scores.content:.2f}  style {row.scores.style:.2f}"))

@@ -1,0 +1,76 @@
+"""Which photo and which painting a result belongs to, told by its name ``PHOTO-ART.png``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brushwork.errors import InputError
+
+PICTURES = frozenset(
+    [".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".gif", ".bmp"]
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo, a painting and the pictures painted from them."""
+
+    photo: Path
+    painting: Path
+    results: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """``PHOTO-ART``, as results are named."""
+        return f"{self.photo.stem}-{self.painting.stem}"
+
+
+def find_pairs(content: str, style: str, results: Sequence[str]) -> tuple[list[Pair], list[Path]]:
+    """The pairs with their results, and the results that belong to none.
+
+    With one photo and one painting, pictures named singly belong to them whatever their names. Pictures
+    from folders, and all when photo or painting is a folder, are told by name: ``PHOTO-ART.png``, and
+    ``PHOTO-ART.ANYTHING.png`` for several of one pair, such as seeds. Raises InputError for folders without
+    pictures and when nothing fits.
+    """
+    photos, paintings = pictures(content), pictures(style)
+    single = not Path(content).is_dir() and not Path(style).is_dir()
+    found: dict[tuple[Path, Path], list[Path]] = {}
+    strays: list[Path] = []
+    for name in results:
+        known = single and not Path(name).is_dir()
+        for path in pictures(name):
+            fitting = [(photos[0], paintings[0])] if known else _fitting(path, photos, paintings)
+            if len(fitting) == 1:
+                found.setdefault(fitting[0], []).append(path)
+            else:
+                strays.append(path)
+    if not found:
+        raise InputError(
+            f"{strays[0]}: no photo of {content} and painting of {style} have this name: PHOTO-ART.png"
+        )
+    return [Pair(*pair, tuple(found[pair])) for pair in sorted(found)], strays
+
+
+def pictures(name: str) -> list[Path]:
+    """The picture itself, or those of a folder, sorted. Raises InputError for a folder without any."""
+    path = Path(name)
+    if not path.is_dir():
+        return [path]
+    inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    if not inside:
+        raise InputError(f"{path}: no pictures in this folder")
+    return inside
+
+
+def _fitting(path: Path, photos: Iterable[Path], paintings: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """The pairs of longest name that a result's name begins with: one, unless the names are ambiguous."""
+    fitting: dict[int, list[tuple[Path, Path]]] = {}
+    for photo in photos:
+        for painting in paintings:
+            name = f"{photo.stem}-{painting.stem}"
+            if path.stem == name or path.stem.startswith(f"{name}."):
+                fitting.setdefault(len(name), []).append((photo, painting))
+    return fitting[max(fitting)] if fitting else []
