@@ -343,7 +343,7 @@ def test_alpha_depth_and_resolution_survive(
 ) -> None:
     alpha = torch.linspace(0, 1, 64).expand(1, 1, 48, 64)
     given = Picture(photo, alpha, 16, (300, 300))
-    _, result = painted(encoder, given, painting, color=mode, size=64, scales={1.0: 1.0}, steps=1)
+    _, result = painted(encoder, given, painting, color=mode, size=64, scales={1.0: 1.0}, steps=2)
     assert result.alpha is not None
     assert torch.equal(result.alpha, alpha)
     assert (result.bits, result.dpi) == (16, (300, 300))
