@@ -139,6 +139,20 @@ def test_match_gives_the_photos_mean_and_covariance() -> None:
     assert torch.allclose(half, (matched + painting) / 2, atol=1e-6)
 
 
+def test_recolour_gives_the_photo_the_paintings_mean_and_covariance() -> None:
+    """Of two paintings, the mixture's, by their weights."""
+    photo, low, high = (
+        drawn(5, 40, 50),
+        drawn(6, 30, 60, low=0.4, high=0.6),
+        drawn(7, 30, 60, low=0.45, high=0.65),
+    )
+    found = moments(colour.recolour(photo, [low, high], [3, 1], 1.0))
+    mixed = moments(torch.cat([low, low, low, high], dim=3))
+    for ours, wanted in zip(found, mixed, strict=True):
+        assert torch.allclose(ours, wanted, atol=1e-4)
+    assert torch.equal(colour.recolour(photo, [low], [1], 0.0), photo)
+
+
 def test_transport_is_symmetric_and_carries_the_covariance() -> None:
     source, target = (Moments.of(drawn(seed, 40, 40).double()) for seed in (7, 8))
     matrix, offset = colour.transport(source, target)
