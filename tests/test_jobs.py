@@ -17,6 +17,7 @@ from brushwork.errors import InputError
 from brushwork.jobs import Settings, Style, Stylize, build, flag, merge
 from brushwork.recipes import Recipe, names, read_recipe
 
+OWN = ("default", "draft", "fine", "photo-safe")
 PUBLISHED = ("course", "keras-example", "tf-blog", "tf-tutorial")
 
 
@@ -252,15 +253,15 @@ def test_several_problems_are_told_at_once() -> None:
 
 
 def test_the_built_in_recipes() -> None:
-    assert names() == ["default", *PUBLISHED]
+    assert names() == sorted([*OWN, *PUBLISHED], key=lambda name: (name != "default", name))
 
 
-@pytest.mark.parametrize("name", ["default", *PUBLISHED])
+@pytest.mark.parametrize("name", [*OWN, *PUBLISHED])
 def test_a_built_in_recipe_builds(name: str) -> None:
     recipe, job = read_recipe(name), job_of(recipe=name)
     assert recipe.name == name
     assert recipe.description
-    assert recipe.source
+    assert recipe.source or name in OWN[1:]
     assert set(recipe.settings) <= set(Settings.model_fields)
     for setting, value in recipe.settings.items():
         if setting != "scales":
@@ -455,3 +456,13 @@ def test_settings_that_go_with_an_optimizer(tmp_path: Path) -> None:
     )
     assert job_of(recipe=file, optimizer="lbfgs", steps=7).steps == 7
     assert "[with.lbfgs]" in refused(recipe=recipe_file(tmp_path, "with = 3", "bad.toml"))
+
+
+def test_a_recipe_on_top_of_another(tmp_path: Path) -> None:
+    """``base`` names a built-in recipe whose settings hold where the file says nothing."""
+    job = job_of(recipe=recipe_file(tmp_path, 'base = "tf-blog"\nsteps = 3'))
+    assert (job.steps, job.optimizer, job.learning_rate) == (3, "adam", 5.0)
+    assert "'nope' is none of default, course" in refused(
+        recipe=recipe_file(tmp_path, 'base = "nope"', "bad.toml")
+    )
+    assert job_of(recipe="draft").content_weight == job_of().content_weight

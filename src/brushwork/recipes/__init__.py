@@ -59,6 +59,10 @@ def _parse(name: str, text: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: {error}: see `brushwork recipes default` for the form") from error
     about = {key: str(table.pop(key, "")) for key in ("description", "source")}
+    if (base := table.pop("base", None)) is not None:
+        if base not in names():
+            raise InputError(f"recipe {name}: base {base!r} is none of {', '.join(names())}")
+        table = read_recipe(base).settings | table
     instead = table.pop("with", {})
     if not isinstance(instead, dict) or not all(isinstance(each, dict) for each in instead.values()):
         raise InputError(f"recipe {name}: with holds tables, one an optimiser: [with.lbfgs]")
