@@ -18,7 +18,8 @@ from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
-from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.optimize.scales import Scale, ladder
+from brushwork.optimize.variants import variant_sizes, variants
 from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
@@ -66,8 +67,9 @@ def _scales(job: Stylize, sources: Sources) -> list[Scale]:
     layers = [*job.content_layers, *job.style_layers]
 
     def fits(scale: Scale) -> bool:
-        paintings = [style_size(job, scale, style.pixels.shape[-2:]) for style in sources.styles]
-        return min(scale.height, scale.width, *(min(size) for size in paintings)) >= smallest_side(layers)
+        paintings = [variant_sizes(job, style.pixels.shape[-2:], scale) for style in sources.styles]
+        sides = (side for sizes in paintings for size in sizes for side in size)
+        return min(scale.height, scale.width, *sides) >= smallest_side(layers)
 
     scales = ladder(job, sources.content.pixels.shape[-2:], fits)
     check_size(scales[-1].height, scales[-1].width, layers)
@@ -141,11 +143,11 @@ def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, con
     photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
     photo = periodic(photo) if job.tileable else photo
     paintings: list[Tensor] = []
-    for style in sources.styles:
-        height, width = style_size(job, scale, style.pixels.shape[-2:])
-        check_size(height, width, job.style_layers)
-        paintings.append(_fit(job, style.pixels, height, width, context))
-    weights = [style.weight for style in job.styles]
+    weights: list[float] = []
+    for style, picture in zip(job.styles, sources.styles, strict=True):
+        found = variants(job, picture.pixels, scale)
+        paintings += [variant.to(context.device) for variant in found]
+        weights += [style.weight / len(found)] * len(found)
     return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
 
 

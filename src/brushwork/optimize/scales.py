@@ -76,12 +76,15 @@ def ladder(
     return [replace(rung, steps=n) for rung, n in zip(rungs, spent, strict=True) if n]
 
 
-def style_size(settings: Settings, scale: Scale, painting: Sequence[int]) -> tuple[int, int]:
+def style_size(
+    settings: Settings, scale: Scale, painting: Sequence[int], relative: float = 1
+) -> tuple[int, int]:
     """Height and width at which a painting of (height, width) is measured for a scale.
 
-    Its long side is the picture's times ``stroke_size``, so strokes keep their proportion at every size.
+    Its long side is the picture's times ``stroke_size``, so strokes keep their proportion at every size;
+    ``relative`` is one of ``style_scales``.
     """
-    factor = settings.stroke_size / 100
+    factor = settings.stroke_size / 100 * relative
     if settings.style_shape == "photo":
         return max(1, round(scale.height * factor)), max(1, round(scale.width * factor))
     whole = math.floor if settings.size_rounding == "floor" else round
