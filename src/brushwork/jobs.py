@@ -296,7 +296,9 @@ class Variations(Frozen):
         default=None,
     )
     down: str | None = option("an option and its rows' values", "NAME=V,V,...", default=None)
-    cell: int = option("long side of each preview; --size is the commands'", "PX", default=192, ge=32, le=2048)
+    cell: int = option(
+        "long side of each preview; --size is the commands'", "PX", default=192, ge=32, le=2048
+    )
     output: str | None = option("the sheet [PHOTO-ART-sheet.png]", "SHEET", default=None)
     overwrite: bool = option("replace a file that exists", default=False)
     metadata: bool = option("write the commands into the sheet", default=True)

@@ -12,9 +12,7 @@ from brushwork.jobs import STARTS, Stylize
 from brushwork.optimize.engine import Sources, paint
 
 
-def run(
-    job: Stylize, sources: Sources | None = None, *, encoder: VGG19 | None = None
-) -> Generator[Event]:
+def run(job: Stylize, sources: Sources | None = None, *, encoder: VGG19 | None = None) -> Generator[Event]:
     """Run a job; yields its events. Closing the generator cancels.
 
     ``sources`` are the pictures when they are in memory; without them the job's files are read.
