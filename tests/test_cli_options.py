@@ -86,12 +86,16 @@ TABLE: dict[str, Change] = {
     "size": Change([48, 32, "original"], seen=size),
     "rows": Change([None, 32], seen=size),
     "scales": Change([["1"], ["0.5", "1"], ["0.5:2", "1"]], {"steps": 4}),
+    "coarsest": Change([None, 32], {"steps": 4, "scales": ["0.5", "1"]}),
     "stroke_size": Change([None, 50]),
     "style_scales": Change([None, ["0.6"], ["0.6", "1"]]),
     "style_rotations": Change([None, ["90"], ["0", "90"], ["30"]]),
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),
     "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "area"]),
+    # colours
+    "color": Change(["style", "content", "luminance", "match", "histogram", "lock"]),
+    "color_amount": Change([None, 0.5, 0], {"color": "content"}),
     # what is compared
     "strength": Change([None, 0.1, 0.9]),
     "content_weight": Change([None, 20]),
@@ -111,9 +115,14 @@ TABLE: dict[str, Change] = {
     "content_loss": Change(
         ["mean", "sum", "half-sum", "relative"], {"init": "noise"}, seen=of_json("losses")
     ),
-    "style_loss": Change(["gram", "gatys", "keras", "relative"], seen=of_json("losses")),
+    "style_loss": Change(
+        ["gram", "gatys", "keras", "relative", "covariance", "w2", "sliced", "nearest"],
+        seen=of_json("losses"),
+    ),
+    "style_unit": Change(["none", "photo"]),
     "tv_loss": Change(["l1", "keras", "mean"]),
     "units": Change([1, 255], {"optimizer": "adam"}),
+    "padding": Change(["zeros", "repeat"]),
     "pooling": Change(["max", "avg"]),
     # how the pixels move
     "optimizer": Change(["lbfgs", "adam", "sgd"]),
@@ -129,7 +138,7 @@ TABLE: dict[str, Change] = {
     "steps": Change([2, 3], seen=of_json("evaluations")),
     "epochs": Change([1, 2], {"steps_per_epoch": 2}, seen=of_json("evaluations")),
     "steps_per_epoch": Change([1, 2], {"epochs": 2}, seen=of_json("evaluations")),
-    "init": Change(["content", "noise", "style", "other.png"]),
+    "init": Change(["content", "recolored", "noise", "style", "other.png"]),
     "clip": Change([False, True], STRIDES | {"keep": "last"}),
     "keep": Change(["last", "best", "after-best"], STRIDES),
     "rounding": Change(["round", "truncate"]),

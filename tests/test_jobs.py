@@ -57,6 +57,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "stroke_size": st.floats(10, 1000),
     "style_scales": st.lists(st.floats(0.1, 10), min_size=1, max_size=3).map(tuple),
     "style_rotations": st.lists(st.floats(-360, 360), min_size=1, max_size=3).map(tuple),
+    "color_amount": st.floats(0, 1),
     "content_weight": weights,
     "style_weight": weights,
     "tv_weight": weights,
@@ -71,6 +72,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "history": st.integers(1, 200),
     "first_step": st.floats(1e-9, 1),
     "steps": st.integers(1, 10**6),
+    "coarsest": st.integers(16, 65536),
     "scales": st.dictionaries(st.floats(1e-6, 1), positive, min_size=1),
     "init": words,
     "clip": st.booleans(),
@@ -90,8 +92,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **{
         name: choices(name)
         for name in (
-            *("content_loss", "style_loss", "tv_loss", "units", "optimizer", "adam"),
-            *("pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
+            *("color", "content_loss", "style_loss", "style_unit", "tv_loss", "units", "optimizer"),
+            *("adam", "padding", "pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
         )
     },
 }  # fmt: skip
@@ -157,13 +159,16 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("strength", float("nan"), "1"),
     ("stroke_size", 9, "10"),
     ("stroke_size", 1001, "1000"),
+    ("color", "sepia", "'style', 'content', 'luminance', 'match', 'histogram' or 'lock'"),
+    ("color_amount", 1.1, "1"),
+    ("color_amount", -0.1, "0"),
     ("content_weight", -1, "0"),
     ("content_weight", float("inf"), "finite"),
     ("style_weight", -1, "0"),
     ("style_weight", float("nan"), "finite"),
     ("tv_weight", -1, "0"),
     ("content_loss", "max", "'mean', 'sum', 'half-sum' or 'relative'"),
-    ("style_loss", "w9", "'gram', 'gatys', 'keras' or 'relative'"),
+    ("style_loss", "w9", "'sliced' or 'nearest'"),
     ("tv_loss", "l3", "'l1', 'keras' or 'mean'"),
     ("units", 100, "1 or 255"),
     ("optimizer", "adagrad", "'lbfgs', 'adam' or 'sgd'"),
@@ -439,3 +444,16 @@ def test_flags_are_singular_where_they_are_repeated() -> None:
     assert [flag(name) for name in ("styles", "style_layers", "content_layers", "tv_weight")] == [
         *("--style", "--style-layer", "--content-layer", "--tv-weight")
     ]
+
+
+def test_settings_that_go_with_an_optimizer(tmp_path: Path) -> None:
+    """They count when the user asks for it, below what else is typed."""
+    file = recipe_file(tmp_path, 'optimizer = "sgd"\nsteps = 9\n[with.lbfgs]\nsteps = 5\nhistory = 3')
+    assert (job_of(recipe=file).steps, job_of(recipe=file).history) == (9, 20)
+    assert job_of(recipe=file, optimizer="adam").steps == 9
+    assert (job_of(recipe=file, optimizer="lbfgs").steps, job_of(recipe=file, optimizer="lbfgs").history) == (
+        5,
+        3,
+    )
+    assert job_of(recipe=file, optimizer="lbfgs", steps=7).steps == 7
+    assert "[with.lbfgs]" in refused(recipe=recipe_file(tmp_path, "with = 3", "bad.toml"))

@@ -65,7 +65,7 @@ def test_features_roll_through_winograds_convolution(weights: Weights) -> None:
 
 
 def _rolls(encoder: VGG19, picture: Tensor, layers: Sequence[str], error: float) -> None:
-    here, there = (encoder.features(x, layers, wrap=True) for x in (picture, rolled(picture)))
+    here, there = (encoder.features(x, layers, padding="wrap") for x in (picture, rolled(picture)))
     for name, features in here.items():
         halvings = int(name[5]) - 1 + name.endswith("pool")
         down, across = (by // 2**halvings for by in (16, 32))
@@ -75,7 +75,7 @@ def _rolls(encoder: VGG19, picture: Tensor, layers: Sequence[str], error: float)
 def test_wrapping_changes_the_edges_alone(weights: Weights, noise: Tensor) -> None:
     encoder = VGG19(weights, dtype=torch.float64)
     layers = ["block1_conv2", "block2_conv1"]
-    plain, wrapped = (encoder.features(noise.double(), layers, wrap=w) for w in (False, True))
+    plain, wrapped = (encoder.features(noise.double(), layers, padding=p) for p in ("zeros", "wrap"))
     for name in layers:
         inside = (..., slice(3, -3), slice(3, -3))
         near(wrapped[name][inside], plain[name][inside], 1e-12)
@@ -93,10 +93,10 @@ def test_losses_stay_and_the_gradient_rolls(
         style_layers={"block1_conv2": 1.0, "block3_conv1": 1.0},
     )
     encoder = VGG19(weights, pooling="avg", dtype=torch.float64)
-    smooth = resize(photo, 48, 64, "lanczos")
+    scene = resize(photo, 48, 64, "lanczos")
 
     def at(shift: bool) -> Evaluation:
-        picture, content = (rolled(x) if shift else x for x in (noise.double(), smooth.double()))
+        picture, content = (rolled(x) if shift else x for x in (noise.double(), scene.double()))
         target = make_target(encoder, settings, content, [painting.double()], [1])
         return Objective(encoder, target, settings).evaluate(picture)
 

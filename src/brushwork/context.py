@@ -31,6 +31,12 @@ class Context:
         """The network's arithmetic by name, e.g. ``float32``."""
         return str(self.dtype).removeprefix("torch.")
 
+    def free_memory(self) -> int | None:
+        """Bytes that can still be had: of the device, or of the system within this process's limits."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        return min(filter(None, (_system_memory(), _group_memory())), default=None)
+
     def peak_memory(self) -> int:
         """Peak bytes: the device's allocations on a GPU, this process's resident memory on a CPU."""
         if self.device.type == "cuda":
@@ -88,6 +94,26 @@ def _seconds_of_product(dtype: torch.dtype, side: int = 768) -> float:
         matrix @ matrix
         times.append(time.perf_counter() - began)
     return min(times)
+
+
+def _system_memory() -> int | None:
+    """Bytes that Linux counts as available; None elsewhere."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    return None
+
+
+def _group_memory() -> int | None:
+    """Bytes left of a container's limit (cgroup 2, then 1); None without one."""
+    root = Path("/sys/fs/cgroup")
+    for limit, used in (
+        (root / "memory.max", root / "memory.current"),
+        (root / "memory/memory.limit_in_bytes", root / "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            return int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii"))
+    return None
 
 
 def keep_freed_memory() -> None:

@@ -44,7 +44,7 @@ class Progress:
     step: int  # from 1, within the scale
     losses: Losses  # before the step
     gradient_norm: float
-    image: Tensor  # (1, 3, h, w) after the step, RGB, nominally 0..1
+    image: Tensor  # (1, 3, h, w) after the step, RGB, nominally 0..1, in the result's colours
 
 
 @dataclass(frozen=True)

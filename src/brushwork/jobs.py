@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from brushwork.errors import InputError
 from brushwork.recipes import read_recipe
 
-STARTS = ("content", "noise", "style")
+STARTS = ("content", "recolored", "noise", "style")
 """The starts that ``init`` can name; anything else is a picture file."""
 
 LAYER = r"block(1|2)_(conv[12]|pool)|block[345]_(conv[1-4]|pool)"
@@ -93,6 +93,13 @@ class Settings(Frozen):
         default=(0.0,),
         min_length=1,
     )
+    color: Literal["style", "content", "luminance", "match", "histogram", "lock"] = option(
+        "colours: the painting's; the photo's put back; the photo's around lightness painted alone; the "
+        "painting's matched to the photo's before, by mean and covariance or histogram; the photo's moved "
+        "to the painting's palette",
+        default="style",
+    )
+    color_amount: float = option("how far --color goes", "0..1", default=1.0, ge=0, le=1)
     content_weight: Weight = option("weight of the content loss", "W", default=1.0)
     style_weight: Weight = option("weight of the style loss", "W", default=1.0)
     tv_weight: Weight = option("weight of the total variation loss", "W", default=0.0)
@@ -152,9 +159,13 @@ class Settings(Frozen):
         "F[:SHARE]",
         default={1.0: 1.0},
     )
+    coarsest: int = option(
+        "scales whose long side is shorter are left out", "PX", default=16, ge=16, le=65536
+    )
     init: str = option(
-        "start from content, noise, style or a picture file",
-        "content|noise|style|FILE",
+        "start from the content, the content in the painting's colours (as far as twice the strength), "
+        "noise, the style or a picture file",
+        "content|recolored|noise|style|FILE",
         default="content",
         min_length=1,
     )
@@ -162,6 +173,11 @@ class Settings(Frozen):
         "seed of the noise start and of sliced's and nearest's draws", "N", default=0, ge=0, le=2**63 - 1
     )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
+    padding: Literal["zeros", "repeat"] = option(
+        "what the network sees beyond the edges: zeros, as published, or the edge's own values, which "
+        "leave no frame",
+        default="zeros",
+    )
     clip: bool = option("keep pixels in range after each step", default=False)
     keep: Literal["last", "best", "after-best"] = option(
         "which picture is the result: the last, the one of lowest loss, or the one after the step "
@@ -260,7 +276,7 @@ class Stylize(Settings):
         if set(Settings.model_fields) <= explicit.keys():
             return explicit  # a whole job says everything itself
         recipe = explicit.get("recipe", "default")
-        return merge(_checked(recipe), explicit) if isinstance(recipe, str) else explicit
+        return merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit
 
     def to_json(self) -> str:
         """The whole job as JSON; ``from_json`` gives an equal job back."""
@@ -275,9 +291,13 @@ class Stylize(Settings):
             raise InputError(f"not a job: {error}") from error
 
 
-def _checked(recipe: str) -> dict[str, Any]:
-    """A recipe's settings; in a file of the user's own a bad one is told with the file's name."""
-    settings = read_recipe(recipe).settings
+def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's settings; in a file of the user's own a bad one is told with the file's name.
+
+    When the user asks for another optimiser, what the recipe says goes with that one counts.
+    """
+    found = read_recipe(recipe)
+    settings = merge(found.settings, found.instead.get(str(explicit.get("optimizer")), {}))
     if recipe.endswith(".toml"):
         try:
             build(Settings, settings)

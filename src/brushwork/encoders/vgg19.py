@@ -14,6 +14,8 @@ from brushwork.encoders import convolution, winograd
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
+Padding = Literal["zeros", "repeat", "wrap"]
+_MODES = {"repeat": "replicate", "wrap": "circular"}
 _DEPTHS = (2, 2, 4, 4, 4)
 LAYERS = tuple(
     f"block{block}_{part}"
@@ -24,7 +26,7 @@ LAYERS = tuple(
 
 
 class VGG19:
-    """The convolutional part of VGG19 (arXiv 1409.1556), frozen, with zero padding as published."""
+    """The convolutional part of VGG19 (arXiv 1409.1556), frozen."""
 
     def __init__(
         self,
@@ -60,12 +62,14 @@ class VGG19:
         """Load from a file, or without one the best weights that this machine has (see ``load_weights``)."""
         return cls(load_weights(weights), pooling=pooling, dtype=dtype, device=device)
 
-    def features(self, image: Tensor, layers: Iterable[str], *, wrap: bool = False) -> dict[str, Tensor]:
+    def features(
+        self, image: Tensor, layers: Iterable[str], *, padding: Padding = "zeros"
+    ) -> dict[str, Tensor]:
         """Feature maps {name: (N, C, h, w)} of pictures (N, 3, H, W), RGB, sRGB-encoded, 0..1.
 
-        ``layers`` are names of ``LAYERS``; computing stops at the last one. ``wrap`` takes what lies beyond
-        an edge from the opposite side instead of zeros. Raises InputError for an unknown layer and for a
-        picture too small for one.
+        ``layers`` are names of ``LAYERS``; computing stops at the last one. ``padding`` is what lies
+        beyond an edge: zeros, the edge's own values or the opposite side. Raises InputError for an unknown
+        layer and for a picture too small for one.
         """
         wanted = check_layers(layers)
         check_size(image.shape[-2], image.shape[-1], wanted)
@@ -74,22 +78,22 @@ class VGG19:
         found: dict[str, Tensor] = {}
         last = max(map(LAYERS.index, wanted), default=-1)
         for place, name in enumerate(LAYERS[: last + 1]):
-            x = self._layer(name, x, last=place == last, wrap=wrap)
+            x = self._layer(name, x, last=place == last, padding=padding)
             if name in wanted:
                 found[name], x = (x, x) if place == last else convolution.fork(x)
         return found
 
-    def _layer(self, name: str, x: Tensor, *, last: bool, wrap: bool) -> Tensor:
+    def _layer(self, name: str, x: Tensor, *, last: bool, padding: Padding) -> Tensor:
         if name.endswith("pool"):
             return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
         if name not in self._convolutions:
             raise WeightsError(
                 f"{self.weights.source} has no {name}: use a whole VGG19, or layers that come before it"
             )
-        if not wrap:
+        if padding == "zeros":
             return self._convolve(name, x, last=last)
         # The zeros that the convolution adds reach only the margin, which is cut off again.
-        padded = F.pad(x, (1, 1, 1, 1), mode="circular").contiguous(memory_format=torch.channels_last)
+        padded = F.pad(x, (1, 1, 1, 1), mode=_MODES[padding]).contiguous(memory_format=torch.channels_last)
         return self._convolve(name, padded, last=last)[..., 1:-1, 1:-1]
 
     def _convolve(self, name: str, x: Tensor, *, last: bool) -> Tensor:

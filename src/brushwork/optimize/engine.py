@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from brushwork import colour
 from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size, smallest_side
@@ -16,10 +17,11 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Losses, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
+from brushwork.optimize.memory import check_memory
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
-from brushwork.optimize.scales import Scale, ladder
-from brushwork.optimize.variants import variant_sizes, variants
+from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.optimize.variants import fit, variant_sizes, variants
 from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
@@ -40,7 +42,9 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
     Raises InputError for a size the layers cannot work at, DivergedError when a loss is no number.
     """
     scales = _scales(job, sources)
-    image = _start(job, sources, scales[0], context)
+    check_memory(job, scales[-1], context.free_memory())
+    sources, restore = _coloured(job, sources, scales[-1])
+    image = colour.project(job, _start(job, sources, scales[0], context))
     yield Started(
         scales[-1].width,
         scales[-1].height,
@@ -48,7 +52,7 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
         str(context.device),
         context.precision,
         encoder.weights.source,
-        image,
+        restore(image),
     )
     done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
     for scale in scales:
@@ -56,10 +60,28 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
         objective = _objective(job, sources, encoder, scale, context)
         for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales)):
             if isinstance(event, Progress):
-                yield event
+                yield replace(event, image=restore(event.image))
             else:
                 image, losses, done = event.image, event.losses, done + event.evaluations
-    yield Finished(_picture(image, sources.content), losses, done)
+    yield Finished(_picture(restore(image), sources.content), losses, done)
+
+
+def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Callable[[Tensor], Tensor]]:
+    """The pictures to work on, and what restores the colours of what comes of them."""
+
+    def shrunk(picture: Picture, height: int, width: int) -> Tensor:
+        # Colours are measured and changed where they are seen: not on all of a camera's pixels.
+        larger = height * width < picture.pixels[0, 0].numel() and colour.changes(job)
+        return resize(picture.pixels, height, width, job.resize) if larger else picture.pixels
+
+    photo = shrunk(sources.content, scale.height, scale.width)
+    photo = periodic(fit(job, photo, scale.height, scale.width)) if job.tileable else photo
+    largest = max(job.style_scales)
+    paintings = [shrunk(s, *style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
+    prepared = colour.prepare(job, photo, paintings, [style.weight for style in job.styles])
+    styles = [replace(s, pixels=p) for s, p in zip(sources.styles, prepared.paintings, strict=True)]
+    init = sources.init and replace(sources.init, pixels=colour.begin(job, sources.init.pixels))
+    return Sources(replace(sources.content, pixels=prepared.photo), styles, init), prepared.restore
 
 
 def _scales(job: Stylize, sources: Sources) -> list[Scale]:
@@ -94,7 +116,7 @@ def _descend(
     step = 0
     for step in range(1, scale.steps + 1):
         evaluation = objective.evaluate(image)
-        losses, gradient = evaluation.losses, evaluation.gradient
+        losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
             _check(losses, norm, image, done + step, kept)
@@ -152,7 +174,7 @@ def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, con
 
 
 def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context) -> Tensor:
-    return resize(pixels, height, width, job.resize).to(context.device)
+    return fit(job, pixels, height, width).to(context.device)
 
 
 def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:
@@ -162,11 +184,17 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
         generator = torch.Generator().manual_seed(job.seed)
         noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)
         return (0.5 + 0.1 * noise).clamp(0, 1).to(context.device)
-    source = {"content": sources.content, "style": sources.styles[0]}.get(job.init, sources.init)
+    known = {"content": sources.content, "recolored": sources.content, "style": sources.styles[0]}
+    source = known.get(job.init, sources.init)
     if source is None:
         raise InputError(f"--init {job.init}: no picture was given for it")
     start = _fit(job, source.pixels, scale.height, scale.width, context)
-    return periodic(start) if job.tileable else start
+    if job.tileable:
+        start = periodic(start)
+    if job.init != "recolored":
+        return start
+    paintings, weights = [style.pixels for style in sources.styles], [style.weight for style in job.styles]
+    return colour.recolour(start, paintings, weights, min(1.0, 2 * job.strength))
 
 
 def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from brushwork.encoders import VGG19
+from brushwork.encoders.vgg19 import Padding
 from brushwork.events import Losses
 from brushwork.jobs import Settings
 from brushwork.losses import (
@@ -67,7 +68,7 @@ class Objective:
         """The weighted content, style and total variation terms, scalars."""
         settings, (w_content, w_style) = self.settings, balance(self.settings)
         features = self.encoder.features(
-            image, [*self.target.content, *self.target.style], wrap=settings.tileable
+            image, [*self.target.content, *self.target.style], padding=beyond(settings)
         )
         zero = image.new_zeros(())
         content = style = variation = zero
@@ -93,6 +94,11 @@ def balance(settings: Settings) -> tuple[float, float]:
     return settings.content_weight * photo**3, settings.style_weight * painting**3
 
 
+def beyond(settings: Settings) -> Padding:
+    """What the network sees beyond the picture's edges."""
+    return "wrap" if settings.tileable else settings.padding
+
+
 @torch.no_grad()
 def make_target(
     encoder: VGG19, settings: Settings, photo: Tensor, paintings: Sequence[Tensor], weights: Sequence[float]
@@ -102,10 +108,11 @@ def make_target(
     content = [name for name, weight in settings.content_layers.items() if weight * w_content]
     style = [name for name, weight in settings.style_layers.items() if weight * w_style]
     kept = torch.promote_types(encoder.dtype, torch.float32)
-    measured = [encoder.features(painting, style) if style else {} for painting in paintings]
+    around, own = beyond(settings), settings.padding
+    measured = [encoder.features(painting, style, padding=own) if style else {} for painting in paintings]
     targets = {name: _measure([layers[name] for layers in measured], weights, settings) for name in style}
     del measured
-    features = encoder.features(photo, [*content, *style], wrap=settings.tileable) if content or style else {}
+    features = encoder.features(photo, [*content, *style], padding=around) if content or style else {}
     unit = dict.fromkeys(style, 1.0)
     if settings.style_unit == "photo":
         pixels = photo.shape[-2] * photo.shape[-1]

@@ -61,14 +61,19 @@ def ladder(
 ) -> list[Scale]:
     """The scales from coarse to fine; their steps add up to ``settings.evaluations``.
 
-    Coarse scales that do not fit are left out; the last, of the size that was asked for, stays.
+    Scales that do not fit or are below ``settings.coarsest`` are left out, and the others get their steps:
+    a large picture has more scales and fewer evaluations at each. The last, of the size asked for, stays.
     """
     height, width = result_size(settings, photo)
     wanted = sorted(settings.scales.items())
-    sides = {f: [_snapped(settings, max(1, round(side * f))) for side in (height, width)] for f, _ in wanted}
-    sizes = {f: Scale(*sides[f], 0) for f, _ in wanted[:-1]}
-    shares = [share for f, share in wanted[:-1] if fits(sizes[f])] + [wanted[-1][1]]
-    rungs = [size for size in sizes.values() if fits(size)] + [Scale(height, width, 0)]
+
+    def part(side: int, fraction: float) -> int:
+        return _snapped(settings, max(1, round(side * fraction)))
+
+    sizes = {f: Scale(part(height, f), part(width, f), 0) for f, _ in wanted[:-1]}
+    kept = {f: size for f, size in sizes.items() if size.long_side >= settings.coarsest and fits(size)}
+    shares = [share for f, share in wanted[:-1] if f in kept] + [wanted[-1][1]]
+    rungs = [*kept.values(), Scale(height, width, 0)]
     steps = settings.evaluations
     ends = [round(steps * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     ends = [*(min(end, steps - 1) for end in ends[:-1]), steps]  # one at least at the size asked for

@@ -16,6 +16,14 @@ from brushwork.jobs import Settings
 from brushwork.optimize.scales import Scale, style_size
 
 
+def fit(settings: Settings, pixels: Tensor, height: int, width: int) -> Tensor:
+    """A photo or painting at the size at which it is measured, by the job's filter."""
+    # What picks single pixels would alias on a coarse scale's way down from a large picture.
+    shrinks = height * width * 4 < pixels.shape[-2] * pixels.shape[-1] and settings.scales.keys() != {1.0}
+    method = "area" if shrinks and settings.resize in ("nearest", "bilinear") else settings.resize
+    return resize(pixels, height, width, method)
+
+
 def variants(settings: Settings, painting: Tensor, scale: Scale) -> list[Tensor]:
     """The painting (1, 3, H, W) as it is measured for a scale: each of ``style_scales``, each turned.
 
@@ -24,7 +32,7 @@ def variants(settings: Settings, painting: Tensor, scale: Scale) -> list[Tensor]
     found: list[Tensor] = []
     for relative in settings.style_scales:
         height, width = style_size(settings, scale, painting.shape[-2:], relative)
-        resized = resize(painting, height, width, settings.resize)
+        resized = fit(settings, painting, height, width)
         for degrees in settings.style_rotations:
             check_size(*turned_size((height, width), degrees), settings.style_layers)
             found.append(turned(resized, degrees))

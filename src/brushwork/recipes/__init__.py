@@ -20,6 +20,8 @@ class Recipe:
     source: str = ""
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     text: str = ""
+    instead: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Settings by the optimiser that they go with, ``[with.lbfgs]``, when it is not the recipe's own."""
 
 
 def names() -> list[str]:
@@ -57,4 +59,7 @@ def _parse(name: str, text: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: {error}: see `brushwork recipes default` for the form") from error
     about = {key: str(table.pop(key, "")) for key in ("description", "source")}
-    return Recipe(name=name, settings=table, text=text, **about)
+    instead = table.pop("with", {})
+    if not isinstance(instead, dict) or not all(isinstance(each, dict) for each in instead.values()):
+        raise InputError(f"recipe {name}: with holds tables, one an optimiser: [with.lbfgs]")
+    return Recipe(name=name, settings=table, text=text, instead=instead, **about)
