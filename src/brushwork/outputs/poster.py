@@ -78,10 +78,10 @@ def _font(size: int) -> Font:
 
 
 def _header_width(labels: Labels, originals: Sequence[Tensor], strip: int) -> int:
-    """Where the header's words may end: up to 300 pixels of them are shown whole."""
+    """Where the header's words may end: up to 440 pixels of them are shown whole."""
     pictures = sum(_scaled_width(picture, strip) + GAP for picture in originals)
     words = max(_font(24).getlength(labels.title), _font(13).getlength(labels.subtitle))
-    return MARGIN + pictures + GAP + min(300, int(words) + 1)
+    return MARGIN + pictures + GAP + min(440, int(words) + 1)
 
 
 def _scaled_width(picture: Tensor, height: int) -> int:

@@ -82,7 +82,7 @@ def _draw(
     )
     paintings = " and ".join(Path(style.path).stem for style in job.styles)
     labels = Labels(
-        f"{Path(job.content).stem} × {paintings}",
+        f"{Path(job.content).stem} after {paintings}",
         f"{len(grid)} variations{fixed}; each number's command paints it at full size",
         *(_headings(axis) for axis in axes),
     )
