@@ -88,6 +88,8 @@ TABLE: dict[str, Change] = {
     "scales": Change([["1"], ["0.5", "1"], ["0.5:2", "1"]], {"steps": 4}),
     "coarsest": Change([None, 32], {"steps": 4, "scales": ["0.5", "1"]}),
     "stroke_size": Change([None, 50]),
+    "style_scales": Change([None, ["0.6"], ["0.6", "1"]]),
+    "style_rotations": Change([None, ["90"], ["0", "90"], ["30"]]),
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),
     "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "area"]),

@@ -56,6 +56,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "rows": st.none() | st.integers(16, 65536),
     "strength": st.floats(0, 1),
     "stroke_size": st.floats(10, 1000),
+    "style_scales": st.lists(st.floats(0.1, 10), min_size=1, max_size=3).map(tuple),
+    "style_rotations": st.lists(st.floats(-360, 360), min_size=1, max_size=3).map(tuple),
     "color_amount": st.floats(0, 1),
     "content_weight": weights,
     "style_weight": weights,

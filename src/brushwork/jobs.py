@@ -35,6 +35,11 @@ def _weighted(value: object) -> object:
     return {name or weight: (weight if name else 1.0) for name, _, weight in pairs}
 
 
+def _several(value: object) -> object:
+    """One value, or several, as a tuple."""
+    return tuple(cast("list[object]", value)) if isinstance(value, (list, tuple)) else (value,)
+
+
 def _number(value: object) -> object:
     """The command line's ``"255"`` as the number."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
@@ -43,6 +48,8 @@ def _number(value: object) -> object:
 Layer = Annotated[str, Field(pattern=f"^({LAYER})$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LayerWeights = Annotated[dict[Layer, Weight], BeforeValidator(_weighted), Field(min_length=1)]
+StyleScale = Annotated[float, Field(ge=0.1, le=10)]
+Degrees = Annotated[float, Field(ge=-360, le=360)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Scales = Annotated[
     dict[Fraction, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
@@ -73,6 +80,18 @@ class Settings(Frozen):
         default=100,
         ge=10,
         le=1000,
+    )
+    style_scales: Annotated[tuple[StyleScale, ...], BeforeValidator(_several)] = option(
+        "size of each painting relative to --stroke-size, repeatable: its strokes at several sizes",
+        "F",
+        default=(1.0,),
+        min_length=1,
+    )
+    style_rotations: Annotated[tuple[Degrees, ...], BeforeValidator(_several)] = option(
+        "turn of each painting, counterclockwise, repeatable: its strokes in several directions",
+        "DEGREES",
+        default=(0.0,),
+        min_length=1,
     )
     color: Literal["style", "content", "luminance", "match", "histogram", "lock"] = option(
         "colours: the painting's; the photo's put back; the photo's around lightness painted alone; the "
@@ -285,6 +304,24 @@ def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:
         except InputError as error:
             raise InputError(f"{recipe}: {error}") from error
     return settings
+
+
+class Variations(Frozen):
+    """A sheet of variations of one job: two options, one across and one down."""
+
+    across: str | None = option(
+        "an option and its columns' values, as in strength=0.3,0.5,0.7; repeatable options join theirs "
+        "with +; any look option, or recipe",
+        "NAME=V,V,...",
+        default=None,
+    )
+    down: str | None = option("an option and its rows' values", "NAME=V,V,...", default=None)
+    cell: int = option(
+        "long side of each preview; --size is the commands'", "PX", default=192, ge=32, le=2048
+    )
+    output: str | None = option("the sheet [PHOTO-ART-sheet.png]", "SHEET", default=None)
+    overwrite: bool = option("replace a file that exists", default=False)
+    metadata: bool = option("write the commands into the sheet", default=True)
 
 
 class Evaluate(Frozen):

@@ -21,6 +21,7 @@ from brushwork.optimize.memory import check_memory
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.optimize.variants import fit, variant_sizes, variants
 from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
@@ -74,7 +75,9 @@ def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Ca
         return resize(picture.pixels, height, width, job.resize) if larger else picture.pixels
 
     photo = shrunk(sources.content, scale.height, scale.width)
-    paintings = [shrunk(s, *style_size(job, scale, s.pixels.shape[-2:])) for s in sources.styles]
+    photo = periodic(fit(job, photo, scale.height, scale.width)) if job.tileable else photo
+    largest = max(job.style_scales)
+    paintings = [shrunk(s, *style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
     prepared = colour.prepare(job, photo, paintings, [style.weight for style in job.styles])
     styles = [replace(s, pixels=p) for s, p in zip(sources.styles, prepared.paintings, strict=True)]
     init = sources.init and replace(sources.init, pixels=colour.begin(job, sources.init.pixels))
@@ -86,8 +89,9 @@ def _scales(job: Stylize, sources: Sources) -> list[Scale]:
     layers = [*job.content_layers, *job.style_layers]
 
     def fits(scale: Scale) -> bool:
-        paintings = [style_size(job, scale, style.pixels.shape[-2:]) for style in sources.styles]
-        return min(scale.height, scale.width, *(min(size) for size in paintings)) >= smallest_side(layers)
+        paintings = [variant_sizes(job, style.pixels.shape[-2:], scale) for style in sources.styles]
+        sides = (side for sizes in paintings for size in sizes for side in size)
+        return min(scale.height, scale.width, *sides) >= smallest_side(layers)
 
     scales = ladder(job, sources.content.pixels.shape[-2:], fits)
     check_size(scales[-1].height, scales[-1].width, layers)
@@ -161,19 +165,16 @@ def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, con
     photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
     photo = periodic(photo) if job.tileable else photo
     paintings: list[Tensor] = []
-    for style in sources.styles:
-        height, width = style_size(job, scale, style.pixels.shape[-2:])
-        check_size(height, width, job.style_layers)
-        paintings.append(_fit(job, style.pixels, height, width, context))
-    weights = [style.weight for style in job.styles]
+    weights: list[float] = []
+    for style, picture in zip(job.styles, sources.styles, strict=True):
+        found = variants(job, picture.pixels, scale)
+        paintings += [variant.to(context.device) for variant in found]
+        weights += [style.weight / len(found)] * len(found)
     return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
 
 
 def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context) -> Tensor:
-    # What picks single pixels would alias on a coarse scale's way down from a large picture.
-    shrinks = height * width * 4 < pixels.shape[-2] * pixels.shape[-1] and job.scales.keys() != {1.0}
-    method = "area" if shrinks and job.resize in ("nearest", "bilinear") else job.resize
-    return resize(pixels, height, width, method).to(context.device)
+    return fit(job, pixels, height, width).to(context.device)
 
 
 def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:

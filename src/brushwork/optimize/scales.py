@@ -67,11 +67,10 @@ def ladder(
     height, width = result_size(settings, photo)
     wanted = sorted(settings.scales.items())
 
-    def at(fraction: float) -> Scale:
-        down, across = (_snapped(settings, max(1, round(side * fraction))) for side in (height, width))
-        return Scale(down, across, 0)
+    def part(side: int, fraction: float) -> int:
+        return _snapped(settings, max(1, round(side * fraction)))
 
-    sizes = {fraction: at(fraction) for fraction, _ in wanted[:-1]}
+    sizes = {f: Scale(part(height, f), part(width, f), 0) for f, _ in wanted[:-1]}
     kept = {f: size for f, size in sizes.items() if size.long_side >= settings.coarsest and fits(size)}
     shares = [share for f, share in wanted[:-1] if f in kept] + [wanted[-1][1]]
     rungs = [*kept.values(), Scale(height, width, 0)]
@@ -82,12 +81,15 @@ def ladder(
     return [replace(rung, steps=n) for rung, n in zip(rungs, spent, strict=True) if n]
 
 
-def style_size(settings: Settings, scale: Scale, painting: Sequence[int]) -> tuple[int, int]:
+def style_size(
+    settings: Settings, scale: Scale, painting: Sequence[int], relative: float = 1
+) -> tuple[int, int]:
     """Height and width at which a painting of (height, width) is measured for a scale.
 
-    Its long side is the picture's times ``stroke_size``, so strokes keep their proportion at every size.
+    Its long side is the picture's times ``stroke_size``, so strokes keep their proportion at every size;
+    ``relative`` is one of ``style_scales``.
     """
-    factor = settings.stroke_size / 100
+    factor = settings.stroke_size / 100 * relative
     if settings.style_shape == "photo":
         return max(1, round(scale.height * factor)), max(1, round(scale.width * factor))
     whole = math.floor if settings.size_rounding == "floor" else round

@@ -42,6 +42,8 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     text = read_job(path)
     try:
         stored: dict[str, Any] = json.loads(text)
+        if "cells" in stored:
+            raise InputError(f"{path} is a sheet: repeat one of its cells by the command that was printed")
         job, files = dict(stored["job"]), dict(stored["inputs"])
         if not {"content", "styles"} <= job.keys():
             raise KeyError("content")

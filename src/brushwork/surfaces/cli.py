@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
-from brushwork.jobs import Evaluate, Settings, Stylize, build
+from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.wanted import Wanted
 
@@ -130,7 +130,7 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
     """Hand each event to both; False when a Ctrl-C ended it early."""
-    with _rescuing(writer), _interruptible() as interrupted, watcher as person, closing(events):
+    with _rescuing(writer), interruptible() as interrupted, watcher as person, closing(events):
         for event in events:
             writer.handle(event)
             person.show(event)
@@ -151,7 +151,7 @@ def _rescuing(writer: Writer) -> Generator[None]:
 
 
 @contextmanager
-def _interruptible() -> Generator[list[int]]:
+def interruptible() -> Generator[list[int]]:
     """Collect Ctrl-C instead of stopping in the middle of an evaluation; a second one stops at once."""
     received: list[int] = []
 
@@ -177,6 +177,33 @@ def _how_to_go_on(writer: Writer) -> str:
         f"interrupted; the picture so far is in {writer.name}\n"
         f"go on from it: brushwork stylize {again} --init {name} -o NEW.png"
     )
+
+
+def sheet(
+    photo: Annotated[str | None, Parameter(help="the photo")] = None,
+    /,
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    **options: Any,
+) -> int:
+    """Paint variations of PHOTO side by side on one sheet, each with the command that repeats it.
+
+    Prints the numbered commands. Columns vary --strength and rows the recipe or --stroke-size unless
+    --across or --down says otherwise.
+    """
+    given = typed({"content": photo, **options})
+    wanted = build(Variations, of_model(Variations, given))
+    for name, missing in (("content", "PHOTO"), ("styles", "--style ART")):
+        if name not in given:
+            raise InputError(f"{missing} is missing: brushwork sheet PHOTO --style ART -o SHEET.png")
+    if photo == shield(["-"])[0]:
+        raise InputError("standard input cannot be read again by a cell's command: give a file")
+    from brushwork.surfaces.sheet import paint_sheet
+
+    return paint_sheet(of_model(Stylize, given), wanted, as_json=json_, quiet=quiet)
 
 
 def evaluate(
@@ -286,6 +313,9 @@ _LOOK = Settings.model_fields
 _JOB = {name: field for name, field in Stylize.model_fields.items() if name not in {"content", *_LOOK}}
 _GROUPS = {"Painting": _JOB, "Files": Wanted.model_fields, "Look (a recipe sets these)": _LOOK}
 app.command(with_options(stylize, _GROUPS), name="stylize")
+app.command(
+    with_options(sheet, {"Sheet": Variations.model_fields, "Painting": _JOB, "Look": _LOOK}), name="sheet"
+)
 _SCORED = {name: field for name, field in Evaluate.model_fields.items() if name != "results"}
 app.command(with_options(evaluate, {"Judging": _SCORED}), name="evaluate")
 app.command(recipes)

@@ -17,6 +17,7 @@ from brushwork.recipes import read_recipe
 SHORT = {"output": ["-o"]}
 _SHIELDED = "\N{HYPHEN}"  # looks the same in a message
 REPEATABLE = {"styles", "content_layers", "style_layers", "scales", "metric_weights"}
+REPEATABLE |= {"style_scales", "style_rotations"}
 
 
 def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldInfo]]) -> Callable[..., Any]:
@@ -79,6 +80,8 @@ def _default(value: object) -> str:
     if isinstance(value, dict):
         pairs = cast("dict[str, float]", value).items()
         value = " ".join(f"{name}:{weight:g}" for name, weight in pairs)
+    if isinstance(value, tuple):
+        value = " ".join(f"{each:g}" for each in cast("tuple[float, ...]", value))
     return f" [{value}]"
 
 

@@ -1,0 +1,116 @@
+"""What `brushwork sheet` does: paints variations, writes the sheet and prints the commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from brushwork.context import keep_freed_memory, process_seconds
+from brushwork.encode import encode_picture, format_of
+from brushwork.events import Progress, Started
+from brushwork.images import Picture
+from brushwork.jobs import Stylize, Variations, build
+from brushwork.optimize.engine import Sources
+from brushwork.optimize.scales import result_size
+from brushwork.outputs import files
+from brushwork.outputs.places import default_output
+from brushwork.outputs.poster import Labels, Tile, poster
+from brushwork.runner import read_sources
+from brushwork.surfaces.cli import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.terminal import say, watcher
+from brushwork.variations import Axis, Cell, Painted, cells, default_axes, paint, read_axis
+
+
+def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, quiet: bool) -> int:
+    """Paint a sheet of variations of the job with these options; returns the exit status."""
+    keep_freed_memory()
+    axes = [read_axis(text) if text else None for text in (wanted.across, wanted.down)]
+    if not any(axes):
+        axes = list(default_axes(options))
+    place = Path(wanted.output) if wanted.output else _default_place(build(Stylize, options))
+    format_of(place)
+    grid = cells(options, *axes, side=wanted.cell, stem=str(place.with_suffix("")))
+    files.check_place(place, overwrite=wanted.overwrite)
+    sources = read_sources(grid[0].job)
+    painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
+    picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
+    record = json.dumps({"cells": report}) if wanted.metadata else None
+    files.write_or_rescue(place, encode_picture(picture, format_of(place), job=record))
+    if as_json:
+        seconds = round(process_seconds(), 3)
+        text = json.dumps({"output": str(place), "cells": report, "seconds": seconds})
+    else:
+        text = "\n".join(f"{cell.number:>2}  {cell.command}" for cell in grid)
+    files.write_standard_output(f"{text}\n".encode())
+    if not quiet or not is_whole:
+        say(f"wrote {place}" if is_whole else f"interrupted; the sheet so far is in {place}")
+    return DONE if is_whole else INTERRUPTED
+
+
+def _default_place(job: Stylize) -> Path:
+    usual = Path(default_output(job))
+    return usual.with_name(f"{usual.stem}-sheet.png")
+
+
+def _drain(
+    events: Generator[Started | Progress | Painted], *, quiet: bool
+) -> tuple[dict[int, Painted], bool]:
+    """The finished cells by number, and whether a Ctrl-C did not end it early."""
+    painted: dict[int, Painted] = {}
+    with interruptible() as interrupted, watcher(quiet=quiet) as person, closing(events):
+        for event in events:
+            if isinstance(event, Painted):
+                painted[event.cell.number] = event
+            else:
+                person.show(event)
+            if interrupted:
+                break
+    return painted, not interrupted
+
+
+def _draw(
+    grid: Sequence[Cell], painted: dict[int, Painted], axes: Sequence[Axis | None], sources: Sources
+) -> Tensor:
+    job = grid[0].job
+    fixed = (
+        "" if any(axis and axis.field == "recipe" for axis in axes) else f" of recipe {Path(job.recipe).stem}"
+    )
+    paintings = " and ".join(Path(style.path).stem for style in job.styles)
+    labels = Labels(
+        f"{Path(job.content).stem} after {paintings}",
+        f"{len(grid)} variations{fixed}; each number's command paints it at full size",
+        *(_headings(axis) for axis in axes),
+    )
+    tiles = [_tile(cell, painted.get(cell.number)) for cell in grid]
+    originals = [picture.pixels for picture in (sources.content, *sources.styles)]
+    photo = sources.content.pixels.shape[-2:]
+    sizes = [result_size(cell.job, photo) for cell in grid]
+    return poster(labels, originals, tiles, (max(h for h, _ in sizes), max(w for _, w in sizes)))
+
+
+def _headings(axis: Axis | None) -> list[tuple[str, str]]:
+    return [(axis.field.replace("_", " "), value) for value in axis.headings] if axis else []
+
+
+def _tile(cell: Cell, painted: Painted | None) -> Tile:
+    place = (cell.number, cell.row, cell.column)
+    if painted is None:
+        return Tile(*place, None)
+    return Tile(*place, painted.picture, "diverged")
+
+
+def _report(grid: Sequence[Cell], painted: dict[int, Painted]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": cell.number,
+            "changes": cell.changes,
+            "command": cell.command,
+            "painted": cell.number in painted and painted[cell.number].picture is not None,
+        }
+        for cell in grid
+    ]

@@ -1,0 +1,169 @@
+"""Variations of one job: a grid of cells that differ in one or two options, painted small."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from shlex import quote
+from typing import Any, cast
+
+from torch import Tensor
+
+from brushwork.context import context_for
+from brushwork.encoders import VGG19
+from brushwork.errors import DivergedError, InputError
+from brushwork.events import Finished, Progress, Started
+from brushwork.jobs import FLAGS, STARTS, Settings, Stylize, build, flag
+from brushwork.optimize.engine import Sources
+from brushwork.recipes import names, read_recipe
+from brushwork.runner import read_sources, run
+from brushwork.weights import load_weights
+
+MOST_CELLS = 48
+QUICK = 200  # evaluations: recipes that take longer are not offered unasked
+_FIELDS = {name.replace("-", "_"): field for field, name in FLAGS.items()}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An option and the values that it takes, as they are typed; lists for repeatable options."""
+
+    field: str
+    values: tuple[str | list[str], ...]
+
+    @property
+    def headings(self) -> list[str]:
+        """Each value as it is read."""
+        return [" + ".join(value) if isinstance(value, list) else value for value in self.values]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variation: where it stands, what it changes, its job at preview size and its command."""
+
+    number: int  # from 1
+    row: int
+    column: int
+    changes: dict[str, Any]
+    job: Stylize
+    command: str  # repeats it at full size
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished cell: its picture (1, 3, H, W), or why there is none."""
+
+    cell: Cell
+    picture: Tensor | None
+    problem: str = ""
+
+
+def read_axis(text: str) -> Axis:
+    """Read ``strength=0.3,0.5,0.7``; several values of a repeatable option are joined with ``+``.
+
+    Raises InputError for what is no such thing, and for an option that cannot vary within a sheet.
+    """
+    typed, equals, values = text.partition("=")
+    name = typed.strip().removeprefix("--").replace("-", "_")
+    name = _FIELDS.get(name, name)
+    items = [value.strip() for value in values.split(",")]
+    if not equals or not all(items):
+        raise InputError(f"{text!r} is not NAME=VALUE,VALUE: write for instance strength=0.3,0.5,0.7")
+    if name in ("size", "rows"):
+        raise InputError(f"{typed} cannot vary: all previews have one size; --cell sets it")
+    if name not in Settings.model_fields and name != "recipe":
+        raise InputError(f"there is no look option {typed!r}: see `brushwork sheet --help`")
+    field = Settings.model_fields.get(name)
+    is_several = field is not None and isinstance(field.default, (dict, tuple))
+    return Axis(name, tuple(item.split("+") if is_several else item for item in items))
+
+
+def default_axes(options: dict[str, Any]) -> tuple[Axis, Axis | None]:
+    """Columns and rows when none are asked for: strength, and recipe or stroke size; nothing that is set."""
+    quick = [name for name in names() if build(Settings, read_recipe(name).settings).evaluations <= QUICK]
+    offered = [Axis("strength", ("0.3", "0.5", "0.7")), Axis("stroke_size", ("60", "100", "160"))]
+    if len(quick) > 1:
+        offered.insert(1, Axis("recipe", tuple(quick[:4])))
+    free = [axis for axis in offered if axis.field not in options]
+    if not free:
+        raise InputError("all of the usual options are set: say what varies with --across NAME=VALUE,VALUE")
+    return free[0], free[1] if free[1:] else None
+
+
+def cells(
+    options: dict[str, Any], across: Axis | None, down: Axis | None, *, side: int, stem: str
+) -> list[Cell]:
+    """The cells row by row; ``options`` are a job's, ``stem`` begins the names of the commands' results.
+
+    Raises InputError for a value that the job refuses, whichever cell it is in.
+    """
+    axes = [axis for axis in (across, down) if axis]
+    if len({axis.field for axis in axes}) < len(axes):
+        raise InputError(f"--across and --down both vary {axes[0].field}: give two options")
+    for axis in axes:
+        if axis.field in options:
+            raise InputError(f"{flag(axis.field)} is set and varies too: leave one of them out")
+    columns, rows = (_steps(axis) for axis in (across, down))
+    if len(columns) * len(rows) > MOST_CELLS:
+        raise InputError(f"{len(columns)}×{len(rows)} cells: a sheet has {MOST_CELLS} at most")
+    found: list[Cell] = []
+    for row, vertical in enumerate(rows):
+        for column, horizontal in enumerate(columns):
+            changes, number = vertical | horizontal, len(found) + 1
+            # Checked as the command will be, before the preview's size takes the place of the user's.
+            job = build(Stylize, options | changes)
+            command = _command(job, options | changes, f"{stem}-{number}.png")
+            small = build(Stylize, options | changes | {"size": side})
+            found.append(Cell(number, row, column, changes, small, command))
+    return found
+
+
+def _steps(axis: Axis | None) -> list[dict[str, Any]]:
+    return [{axis.field: value} for value in axis.values] if axis else [{}]
+
+
+def _command(job: Stylize, options: dict[str, Any], output: str) -> str:
+    """``brushwork stylize`` with these options; switches as the job understood them."""
+    words = ["brushwork", "stylize", quote(job.content)]
+    for name, value in options.items():
+        if name == "content":
+            continue
+        switch = getattr(job, name)
+        if isinstance(switch, bool):
+            words.append(flag(name if switch else f"no_{name}"))
+            continue
+        for each in cast("list[object]", value) if isinstance(value, list) else [value]:
+            joint = "=" if str(each).startswith("-") else " "
+            words.append(f"{flag(name)}{joint}{quote(str(each))}")
+    return " ".join([*words, f"-o {quote(output)}"])
+
+
+def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progress | Painted]:
+    """Paint the cells in turn; yields one Started, a Progress an evaluation over all, a Painted a cell.
+
+    The network is loaded once. A cell whose loss runs away is told and left out; closing cancels.
+    """
+    encoders: dict[str, VGG19] = {}
+    context, weights = context_for(grid[0].job), load_weights(grid[0].job.weights)
+    planned, done = sum(cell.job.evaluations for cell in grid), 0
+    for cell in grid:
+        job = cell.job
+        if job.pooling not in encoders:
+            made = VGG19(weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
+            encoders[job.pooling] = made
+        try:
+            for event in run(job, _with_start(job, sources), encoder=encoders[job.pooling]):
+                if isinstance(event, Finished):
+                    yield Painted(cell, event.picture.pixels)
+                elif isinstance(event, Progress):
+                    yield replace(event, evaluation=done + event.evaluation, evaluations=planned)
+                elif not done:
+                    yield replace(event, evaluations=planned)
+        except DivergedError as error:
+            yield Painted(cell, None, str(error))
+        done += job.evaluations
+
+
+def _with_start(job: Stylize, sources: Sources) -> Sources:
+    """The pictures with the file that this cell starts from."""
+    return sources if job.init in STARTS else replace(sources, init=read_sources(job).init)
