@@ -88,7 +88,11 @@ def _scales(job: Stylize, sources: Sources) -> list[Scale]:
     """The ladder, without coarse scales at which a layer would have no position left."""
     layers = [*job.content_layers, *job.style_layers]
 
+    unpainted = job.strength == 0 and job.init in ("content", "recolored")
+
     def fits(scale: Scale) -> bool:
+        if unpainted:
+            return False  # only the detail would be lost on the way
         paintings = [variant_sizes(job, style.pixels.shape[-2:], scale) for style in sources.styles]
         sides = (side for sizes in paintings for size in sizes for side in size)
         return min(scale.height, scale.width, *sides) >= smallest_side(layers)

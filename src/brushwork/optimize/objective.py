@@ -81,7 +81,8 @@ class Objective:
             loss = _style_loss(features[name], target, settings, pixels) / self.target.unit[name]
             style = style + settings.style_layers[name] * loss
         if settings.tv_weight:
-            variation = settings.tv_weight * _roughness(image, settings)
+            # Towards the photo less is smoothed, and at strength 0 nothing: the photo stays as it is.
+            variation = settings.tv_weight * min(1.0, 2 * settings.strength) * _roughness(image, settings)
         return w_content * content, w_style * style, variation
 
 
