@@ -1,8 +1,8 @@
 """Time of one loss evaluation as a share of the machine's matrix rate, and peak memory.
 
-    python benchmarks/evaluation.py [--precision float32] [--sizes 256 512] [--repeats 7]
+    python benchmarks/evaluation.py [--recipe default] [--precision float32] [--sizes 256 512] [--repeats 7]
 
-An evaluation is forward and backward of the Gram objective to block5_conv2. Its arithmetic is that of the
+An evaluation is forward and backward of a recipe's objective at one size. Its arithmetic is that of the
 convolutions as published (2·9·Cin·Cout per position, twice for the backward): the rate can pass 100 % where
 Winograd's algorithm needs fewer multiplications. Products of 2048³ are timed between the evaluations.
 """
@@ -39,24 +39,55 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def measure(precision: str, size: int, repeats: int) -> None:
-    """Print one row: evaluation, rate, matrix rate beside it, share."""
+CONVOLUTIONS = (
+    "aten::mkldnn_convolution",
+    "aten::convolution_backward",
+    "_Convolution",
+    "_ConvolutionBackward",
+)
+
+
+def share_of_the_rest(work: Callable[[], object]) -> float:
+    """The part of the processor's time that is no convolution, by torch's profiler."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        for _ in range(3):
+            work()
+    events = profile.key_averages()
+    whole = sum(event.self_cpu_time_total for event in events)
+    return 1 - sum(event.cpu_time_total for event in events if event.key in CONVOLUTIONS) / whole
+
+
+def rate(dtype: torch.dtype, repeats: int) -> list[float]:
+    """FLOP/s of products of 2048³, one after the other."""
+    a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+    torch.mm(a, b)
+    return [2 * 2048**3 / seconds(lambda: a @ b) for _ in range(repeats)]
+
+
+def measure(recipe: str, precision: str, size: int, repeats: int) -> None:
+    """Print one row: evaluation, its rate, the matrix rates beside it, shares, the rest, memory."""
     job = Stylize.model_validate(
-        {"content": "-", "styles": ["-"], "recipe": "tf-blog", "precision": precision}
+        {"content": "-", "styles": ["-"], "recipe": recipe, "precision": precision, "scales": {"1": 1}}
     )
     context = context_for(job)
-    encoder = VGG19.load(dtype=context.dtype, device=context.device)
+    encoder = VGG19.load(dtype=context.dtype, device=context.device, pooling=job.pooling)
     photo, painting = (torch.rand(1, 3, size, size, device=context.device) for _ in range(2))
     objective = Objective(encoder, make_target(encoder, job, photo, [painting], [1.0]), job)
-    a, b = (torch.randn(2048, 2048, dtype=context.dtype, device=context.device) for _ in range(2))
-    objective.evaluate(painting)
-    pairs = [(seconds(lambda: objective.evaluate(painting)), seconds(lambda: a @ b)) for _ in range(repeats)]
-    flops = convolution_flops(encoder, size, size, "block5_conv2")
-    evaluation, product = (statistics.median(column) for column in zip(*pairs, strict=True))
-    share = statistics.median(flops / e / (2 * 2048**3 / p) for e, p in pairs)
+
+    def evaluate() -> object:
+        return objective.evaluate(painting)
+
+    evaluate()
+    last = max([*job.content_layers, *job.style_layers], key=LAYERS.index)
+    flops = convolution_flops(encoder, size, size, last)
+    rounds = [
+        (flops / seconds(evaluate), *rate(torch.float32, 1), *rate(torch.bfloat16, 1)) for _ in range(repeats)
+    ]
+    own, single, half = (statistics.median(column) for column in zip(*rounds, strict=True))
+    shares = [statistics.median(row[0] / row[place] for row in rounds) for place in (1, 2)]
     print(
-        f"| {context.precision} | {size}² | {flops / size**2 / 1e6:.2f} | {evaluation:.3f} "
-        f"| {flops / evaluation / 1e9:.0f} | {2 * 2048**3 / product / 1e9:.0f} | {100 * share:.0f} % "
+        f"| {recipe} | {context.precision} | {size}² | {flops / own:.3f} | {own / 1e9:.0f} "
+        f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} | {share_of_the_rest(evaluate):.0%} "
         f"| {context.peak_memory() / 1e6:.0f} |"
     )
 
@@ -64,16 +95,21 @@ def measure(precision: str, size: int, repeats: int) -> None:
 def main() -> None:
     """Parse the arguments and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", nargs="+", default=["default"])
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512])
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     keep_freed_memory()
-    print("| precision | size | MFLOP/pixel | s/evaluation | GFLOP/s | 2048³ GFLOP/s | share | peak MB |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
-    for precision in options.precision:
-        for size in options.sizes:
-            measure(precision, size, options.repeats)
+    print(
+        "| recipe | precision | size | s/evaluation | GFLOP/s | float32 product | bfloat16 product "
+        "| share of float32 | of bfloat16 | not convolution | peak MB |"
+    )
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for recipe in options.recipe:
+        for precision in options.precision:
+            for size in options.sizes:
+                measure(recipe, precision, size, options.repeats)
 
 
 if __name__ == "__main__":
