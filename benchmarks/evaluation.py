@@ -87,8 +87,8 @@ def measure(recipe: str, precision: str, size: int, repeats: int) -> None:
     shares = [statistics.median(row[0] / row[place] for row in rounds) for place in (1, 2)]
     print(
         f"| {recipe} | {context.precision} | {size}² | {flops / own:.3f} | {own / 1e9:.0f} "
-        f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} | {share_of_the_rest(evaluate):.0%} "
-        f"| {context.peak_memory() / 1e6:.0f} |"
+        f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} "
+        f"| {share_of_the_rest(evaluate):.0%} | {context.peak_memory() / 1e6:.0f} |"
     )
 
 

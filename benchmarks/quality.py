@@ -149,7 +149,7 @@ def collect(given: argparse.Namespace, out: Path) -> list[Result]:
         wanted = [
             (p, more, out / folder_of(p) / f"{name}.png") for p, more in points(given.recipe, given.strength)
         ]
-        peers = [(Point(*peer.split("=")[:1], ""), Path(peer.partition("=")[2])) for peer in given.peer]
+        peers = [(Point(peer.partition("=")[0], ""), Path(peer.partition("=")[2])) for peer in given.peer]
         for _, more, path in wanted:
             if not path.exists():
                 paint(photo, art, path, ["--size", str(given.size), *more])
@@ -164,19 +164,24 @@ def collect(given: argparse.Namespace, out: Path) -> list[Result]:
     return results
 
 
+def settings(results: list[Result]) -> dict[Point, list[Result]]:
+    """The results of each setting, in the order in which they came."""
+    points = dict.fromkeys(r.point for r in results)
+    return {point: [r for r in results if r.point == point] for point in points}
+
+
+def common(results: list[Result]) -> set[str]:
+    """The pairs that every setting has."""
+    return set.intersection(*({r.pair for r in found} for found in settings(results).values()))
+
+
 def means(results: list[Result]) -> dict[Point, tuple[float, float]]:
-    """Mean (content, style) over the pairs that every setting has."""
-    by_point = {
-        point: [r for r in results if r.point == point] for point in dict.fromkeys(r.point for r in results)
-    }
-    common = set.intersection(*({r.pair for r in found} for found in by_point.values()))
-    return {
-        point: (
-            mean(r.content for r in found if r.pair in common),
-            mean(r.style for r in found if r.pair in common),
-        )
-        for point, found in by_point.items()
-    }
+    """Mean (content, style) of each setting over the pairs that all have. Exits when there are none."""
+    pairs = common(results)
+    if not pairs:
+        raise SystemExit("no pair has a picture of every recipe and peer: nothing can be compared")
+    compared = settings([r for r in results if r.pair in pairs])
+    return {point: (mean(r.content for r in f), mean(r.style for r in f)) for point, f in compared.items()}
 
 
 def lead(ours: Iterable[tuple[float, float]], theirs: tuple[float, float]) -> float:
@@ -208,7 +213,8 @@ def _lead_on(result: Result, results: list[Result], reference: str) -> float:
 
 def table(results: list[Result], judged: list[str]) -> str:
     """Markdown: the means, the verdicts, every picture."""
-    lines = ["| setting | content | style | seconds |", "|---|---:|---:|---:|"]
+    lines = [f"Means over {len(common(results))} pairs.", ""]
+    lines += ["| setting | content | style | seconds |", "|---|---:|---:|---:|"]
     for point, (content, style) in means(results).items():
         taken = [r.seconds for r in results if r.point == point and r.seconds is not None]
         lines.append(f"| {point} | {content:.3f} | {style:.3f} | {f'{mean(taken):.1f}' if taken else ''} |")
@@ -234,7 +240,7 @@ def sheet(results: list[Result], data: Path) -> bytes:
                 for folder, name in (("photos", photo), ("paintings", art))
             ]
             rows.append([*known, *(_cell(result) for result in of_pair)])
-    return encode_picture(Picture(labelled(rows, cell=220)), "png")
+    return encode_picture(Picture(labelled(rows, cell=220)), "PNG")
 
 
 def _cell(r: Result) -> Cell:
@@ -258,7 +264,7 @@ def curves(results: list[Result], file: Path) -> None:
         axes.annotate(name, place, xytext=(6, 6), textcoords="offset points")
     axes.plot((0, 1), (1, 0), color="#cccccc", linewidth=1, zorder=0)
     axes.set(xlabel="content: LPIPS to the photo", ylabel="style: distance to the painting")
-    axes.set_title(f"mean over {len({r.pair for r in results})} pairs; below and left is better")
+    axes.set_title(f"mean over {len(common(results))} pairs; below and left is better")
     axes.legend(frameon=False)
     figure.savefig(file)
 

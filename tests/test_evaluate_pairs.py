@@ -123,7 +123,7 @@ def test_the_command_on_folders(
         assert picture.width > 4 * 240
         assert picture.height > 2 * 190
     assert call(line) == 0
-    assert "2 pairs, mean ± deviation" in capfd.readouterr().out
+    assert "mean of 2 pairs" in capfd.readouterr().out
 
 
 def test_labels_are_under_the_pictures_and_fit() -> None:

@@ -27,6 +27,7 @@ class Row:
 
     pair: str
     name: str
+    label: str  # short, for the sheet
     scores: Scores
     picture: Tensor  # (1, 3, h, w), small, for the sheet
 
@@ -50,13 +51,15 @@ def _of_pair(pair: Pair, judge: Judge, seed: int) -> Generator[Row]:
     photo, painting = (read_picture(path).pixels for path in (pair.photo, pair.painting))
     first = read_picture(pair.results[0]).pixels
     yardstick = Yardstick(judge, photo, painting, first.shape[-2:], seed=seed)
-    for name, picture in ((IDENTITY, yardstick.photo), (STYLE_COPY, yardstick.copy)):
-        yield Row(pair.name, name, yardstick.score(picture), _small(picture))
+    known = ((IDENTITY, pair.photo, yardstick.photo), (STYLE_COPY, pair.painting, yardstick.copy))
+    for name, path, picture in known:
+        yield Row(pair.name, name, path.stem, yardstick.score(picture), _small(picture))
     for path in pair.results:
         picture = read_picture(path).pixels
         if picture.shape[-2:] != yardstick.size:
             yardstick = Yardstick(judge, photo, painting, picture.shape[-2:], seed=seed)
-        yield Row(pair.name, str(path), yardstick.score(picture), _small(picture))
+        label = path.stem.removeprefix(f"{pair.name}.")
+        yield Row(pair.name, str(path), label, yardstick.score(picture), _small(picture))
 
 
 def _small(picture: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ def find_pairs(content: str, style: str, results: Sequence[str]) -> tuple[list[P
         raise InputError(
             f"{strays[0]}: no photo of {content} and painting of {style} have this name: PHOTO-ART.png"
         )
-    return [Pair(*pair, tuple(found[pair])) for pair in sorted(found)], strays
+    pairs = [Pair(*pair, tuple(paths)) for pair, paths in found.items()]
+    return sorted(pairs, key=lambda pair: pair.name), strays
 
 
 def pictures(name: str) -> list[Path]:

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from brushwork.encode import encode_picture, format_of
 from brushwork.evaluation import (
-    IDENTITY,
-    STYLE_COPY,
     Row,
     Spread,
     by_pair,
@@ -30,7 +28,7 @@ from brushwork.outputs.labels import Cell, labelled
 from brushwork.pairs import find_pairs
 from brushwork.surfaces.terminal import say, table
 
-HEADINGS = ("", "content", "style", "tv/photo", "tv/painting")
+HEADINGS = ("content", "style", "tv/photo", "tv/painting", "")
 ACROSS = 8  # pictures in a row of the sheet
 MAX_PAIRS = 100  # on the sheet: more make no picture that a program opens
 
@@ -61,16 +59,23 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = []
     pairs, results = by_pair(rows), spread_of_results(rows)
     for pair, found in pairs.items():
-        lines += [(f"{pair}:", "", "", "", "")] if pairs.keys() - {pair} else []
-        lines += [(row.name, *(f"{value:.3f}" for value in asdict(row.scores).values())) for row in found]
-        lines += [_mean("mean ± deviation", results[pair])] if found[3:] else []
-    if results.keys() - {rows[0].pair}:
-        lines.append(_mean(f"{len(results)} pairs, mean ± deviation", spread_of_pairs(results)))
+        if pairs.keys() - {pair}:
+            lines.append(("", "", "", "", f"{pair}:"))
+        lines += [_line(row) for row in found]
+        if found[3:]:
+            lines.append(_mean("mean ± deviation", results[pair]))
+    if pairs.keys() - {rows[0].pair}:
+        lines.append(_mean(f"mean of {len(pairs)} pairs", spread_of_pairs(results)))
     return lines
 
 
+def _line(row: Row) -> tuple[str, ...]:
+    """The name stands last, where it wraps and is not cut."""
+    return (*(f"{value:.3f}" for value in asdict(row.scores).values()), Path(row.name).name)
+
+
 def _mean(name: str, spread: Spread) -> tuple[str, ...]:
-    return (name, *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in spread.values()))
+    return (*(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in spread.values()), name)
 
 
 def _report(rows: Sequence[Row]) -> dict[str, object]:
@@ -104,6 +109,4 @@ def sheet_of(rows: Sequence[Row]) -> Tensor:
 
 
 def _cell(row: Row) -> Cell:
-    known = {IDENTITY: f"photo of {row.pair}", STYLE_COPY: f"painting of {row.pair}"}
-    name = known.get(row.name, Path(row.name).stem)
-    return Cell(row.picture, (name, f"content {row.scores.content:.2f}  style {row.scores.style:.2f}"))
+    return Cell(row.picture, (row.label, f"content {row.scores.content:.2f}  style {row.scores.style:.2f}"))

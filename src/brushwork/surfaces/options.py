@@ -75,7 +75,7 @@ def _choices(field: FieldInfo) -> list[str]:
 
 def _default(value: object) -> str:
     """What holds when the option is not typed: with the recipe ``default``."""
-    if value is None or value is PydanticUndefined or isinstance(value, bool):
+    if value in (None, ()) or value is PydanticUndefined or isinstance(value, bool):
         return ""
     if isinstance(value, dict):
         pairs = cast("dict[str, float]", value).items()

@@ -124,6 +124,8 @@ def table(rows: Iterable[tuple[str, ...]]) -> None:
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         grid.add_row(*row)
+    for column in grid.columns:
+        column.overflow = "fold"  # a long file name goes on below and is not cut
     try:
         Console(highlight=False).print(grid)
     except OSError as error:
