@@ -94,7 +94,7 @@ def test_a_killed_run_ends_bit_identical(desk: Desk, run: dict[str, Value], line
 
 @pytest.mark.slow
 def test_ctrl_c_names_the_line_that_goes_on(desk: Desk) -> None:
-    """From standard input, with everything wanted; interrupted at once again on the way."""
+    """From standard input, with sheets and numbered pictures; resumed from another folder."""
     wanted: dict[str, Value] = {"grid": "grid.png", "record": "numbered", "comparison": "three.png"}
     desk.stylize(output="whole.png", trace="whole.jsonl", threads=1, **ADAM_RUN, **wanted)
     for name in wanted.values():
@@ -338,7 +338,7 @@ def test_time_left_counts_pixels() -> None:
 @pytest.mark.slow
 def test_the_bar_shows_scale_step_losses_and_time_left(desk: Desk) -> None:
     ours, theirs = os.openpty()
-    line = desk.line(output="r.png", steps=60, scales=["0.5", "1"])
+    line = desk.line(output="r.png", steps=60, scales=["0.5", "1"], threads=1)
     size = environment(COLUMNS="110", TERM="xterm")
     with subprocess.Popen([BRUSHWORK, *line], env=size, stderr=theirs, stdout=theirs) as running:
         os.close(theirs)

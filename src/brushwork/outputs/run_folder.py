@@ -110,7 +110,7 @@ class RunFolder:
                 self._store_trace()
                 checkpoint_file.save(self.path / STATE, _as_data(checkpoint, memory, self._trace_length))
             except (OSError, OutputError) as error:
-                self.trouble = f"no checkpoint could be written ({error}); the run goes on"
+                self.trouble = f"no checkpoint could be written ({error})"
                 return False
         return True
 
@@ -118,7 +118,9 @@ class RunFolder:
         """Make the folder and what does not change; ``record`` is what the picture carries."""
         if self._is_begun:
             return
-        files.make_folder(self.path)
+        self.path.mkdir(
+            exist_ok=True
+        )  # not the folders above: one that went away is not the result's any more
         remove(self.path, whole=False)
         if self._photo is not None:
             files.write(self.path / PHOTO, self._photo)
