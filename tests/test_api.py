@@ -165,12 +165,28 @@ def test_run_is_a_generator_of_events() -> None:
     assert isinstance(begin, bw.Started) and isinstance(end, bw.Finished)
     assert (begin.width, begin.height, begin.evaluations, begin.device) == (48, 36, 3, "cpu")
     progress = [step for step in steps if isinstance(step, bw.Progress)]
-    assert [step.evaluation for step in progress] == [1, 2, 3] and len(progress) == len(steps)
+    assert [step.evaluation for step in progress] == [1, 2, 3]
+    checkpoints = [step for step in steps if isinstance(step, bw.Checkpoint)]
+    assert [step.evaluation for step in checkpoints] == [1, 2, 3] and len(steps) == 6
     assert end.evaluations == 3
     assert end.losses == progress[-1].losses
     assert torch.equal(end.picture.pixels, progress[-1].image.clamp(0, 1))
     expected = bw.stylize("photo.png", "painting.png", keep="last", optimizer="adam", **QUICK)
     assert torch.equal(end.picture.pixels, expected.picture.pixels)
+
+
+def test_run_goes_on_from_a_checkpoint() -> None:
+    painted = job(steps=6, scales={0.5: 1, 1.0: 1})
+    *_, whole = bw.run(painted)
+    for event in (events := bw.run(painted)):
+        if isinstance(event, bw.Checkpoint) and event.evaluation == 4:
+            events.close()
+            *_, end = bw.run(painted, state=event)
+            assert isinstance(end, bw.Finished) and isinstance(whole, bw.Finished)
+            assert torch.equal(end.picture.pixels, whole.picture.pixels)
+            assert end.losses == whole.losses and end.evaluations == 6
+            return
+    raise AssertionError("no checkpoint")
 
 
 def test_run_takes_pictures_from_memory(photo: Tensor, painting: Tensor) -> None:

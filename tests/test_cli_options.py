@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from brushwork.encode import read_job
 from brushwork.errors import InputError
 from brushwork.jobs import Stylize
+from brushwork.outputs.checkpoint import load
 from brushwork.wanted import Wanted
 from commands import Desk, Outcome, Value
 
@@ -55,6 +56,12 @@ def job(desk: Desk, outcome: Outcome) -> object:
         return read_job(Path(outcome.json["output"]))
     except InputError as error:
         return str(error)
+
+
+def state(desk: Desk, outcome: Outcome) -> object:
+    """After which evaluation the last checkpoint was made."""
+    assert outcome.status == 0, outcome.err
+    return load(desk.folder / "kept" / "checkpoint.safetensors")["engine"]["evaluation"]
 
 
 def of_json(*keys: str) -> Look:
@@ -157,6 +164,9 @@ TABLE: dict[str, Change] = {
     "grid": Change([None, "a.png"], seen=files),
     "plot": Change([None, "a.png"], seen=files),
     "comparison": Change([None, "a.png"], seen=files),
+    "preview": Change([None, "a.png"], seen=files),
+    "run_dir": Change([None, "a", "b"], seen=files),
+    "checkpoint_every": Change([1000, 0.0001], {"run_dir": "kept", "steps": 40}, seen=state),
     "high_pass": Change([None, "a.png"], seen=files),
 }
 

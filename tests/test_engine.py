@@ -18,7 +18,7 @@ from brushwork.context import Context
 from brushwork.encode import to_image
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Event, Finished, Progress, Started
+from brushwork.events import Checkpoint, Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Style, Stylize
 from brushwork.optimize.engine import Sources, paint
@@ -59,7 +59,7 @@ class Seen:
         assert isinstance(last, Finished)
         self.started, self.finished = first, last
         self.steps = [event for event in middle if isinstance(event, Progress)]
-        assert len(self.steps) == len(middle)
+        assert all(isinstance(event, Progress | Checkpoint) for event in middle)
 
     @property
     def totals(self) -> list[float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from brushwork.api import Result, stylize
     from brushwork.errors import BrushworkError
-    from brushwork.events import Event, Finished, Losses, Progress, Started
+    from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started
     from brushwork.images import Picture, read_picture
     from brushwork.jobs import Style, Stylize
     from brushwork.runner import run
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 # No module may bear the name of one of these: importing it would put the module in its place.
 _HOMES = {
     "BrushworkError": "errors",
+    "Checkpoint": "events",
     "Event": "events",
     "Finished": "events",
     "Losses": "events",
@@ -34,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "BrushworkError",
+    "Checkpoint",
     "Event",
     "Finished",
     "Losses",

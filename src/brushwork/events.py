@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `brushwork recipes` does without torch, which takes seconds
     from torch import Tensor
 
     from brushwork.images import Picture
+    from brushwork.optimize.scales import Scale
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Started:
     precision: str
     weights: str
     start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale
+    scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
+    done: int = 0  # evaluations of the run that this one resumes
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,23 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """All that the engine needs to go on from here; one follows each Progress.
+
+    It only refers to the engine's tensors, which change when the next event is asked for: whoever wants to
+    keep a checkpoint writes it before that.
+    """
+
+    evaluation: int  # over all scales
+    rung: int  # which of ``Started.scales``
+    step: int  # within the scale
+    image: Tensor  # (1, 3, h, w) the next to be evaluated
+    kept: Tensor  # (1, 3, h, w) the scale's result so far
+    losses: Losses  # that go with ``kept``
+    optimizer: dict[str, Any]  # its fields: tensors and plain data
+
+
+@dataclass(frozen=True)
 class Finished:
     """The result."""
 
@@ -56,4 +77,4 @@ class Finished:
     evaluations: int
 
 
-Event = Started | Progress | Finished
+Event = Started | Progress | Checkpoint | Finished

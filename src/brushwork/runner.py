@@ -6,24 +6,31 @@ from collections.abc import Generator
 
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
-from brushwork.events import Event
+from brushwork.events import Checkpoint, Event
 from brushwork.images import Picture, read_picture
 from brushwork.jobs import STARTS, Stylize
 from brushwork.optimize.engine import Sources, paint
 
 
-def run(job: Stylize, sources: Sources | None = None, *, encoder: VGG19 | None = None) -> Generator[Event]:
+def run(
+    job: Stylize,
+    sources: Sources | None = None,
+    state: Checkpoint | None = None,
+    *,
+    encoder: VGG19 | None = None,
+) -> Generator[Event]:
     """Run a job; yields its events. Closing the generator cancels.
 
     ``sources`` are the pictures when they are in memory; without them the job's files are read.
-    ``encoder`` is the job's network when it is loaded already.
+    ``state`` is where an earlier run of the same job stopped, ``encoder`` the job's network when it is
+    loaded already.
     Raises BrushworkError for what the user can mend.
     """
     context = context_for(job)
     pictures = sources or read_sources(job)
     if encoder is None:
         encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
-    yield from paint(job, pictures, encoder, context)
+    yield from paint(job, pictures, encoder, context, state)
 
 
 def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:

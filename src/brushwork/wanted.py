@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
 from brushwork.jobs import Frozen, option
 
 
@@ -19,4 +23,25 @@ class Wanted(Frozen):
     grid: str | None = option("contact sheet of the snapshots", "FILE.png", default=None)
     plot: str | None = option("loss curves", "FILE.png", default=None)
     comparison: str | None = option("photo and painting above the result", "FILE.png", default=None)
+    preview: str | None = option(
+        "the picture so far, for a viewer that reloads: renewed every two seconds", "FILE", default=None
+    )
     high_pass: str | None = option("edges of the photo and of the result", "FILE.png", default=None)
+    run_dir: str | None = option(
+        "folder for `brushwork resume`, kept when the run is done [OUT.run, removed then]",
+        "DIR",
+        default=None,
+    )
+    checkpoint_every: float = option(
+        "seconds between the states that `brushwork resume` goes on from, 0 for none",
+        "SECONDS",
+        default=30,
+        ge=0,
+        allow_inf_nan=False,
+    )
+
+    @model_validator(mode="after")
+    def _check_run_dir(self) -> Self:
+        if self.run_dir is not None and not self.checkpoint_every:
+            raise ValueError("--run-dir with --checkpoint-every 0 would stay empty: leave one of them out")
+        return self

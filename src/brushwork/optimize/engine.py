@@ -14,13 +14,14 @@ from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size, smallest_side
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Event, Finished, Losses, Progress, Started
+from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.memory import check_memory
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.optimize.state import give, take
 from brushwork.optimize.variants import fit, variant_sizes, variants
 from brushwork.seams import periodic, resize_wrapped
 
@@ -36,10 +37,13 @@ class Sources:
     init: Picture | None = None  # the start, when ``job.init`` is a file
 
 
-def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> Generator[Event]:
-    """Optimise a picture; yields Started, a Progress an evaluation, Finished. Closing it cancels.
+def paint(
+    job: Stylize, sources: Sources, encoder: VGG19, context: Context, state: Checkpoint | None = None
+) -> Generator[Event]:
+    """Optimise a picture; yields Started, a Progress and a Checkpoint an evaluation, Finished.
 
-    Raises InputError for a size the layers cannot work at, DivergedError when a loss is no number.
+    Closing it cancels. With ``state`` it goes on from there, to the same picture. Raises InputError for a
+    size the layers cannot work at, DivergedError when a loss is no number.
     """
     scales = _scales(job, sources)
     check_memory(job, scales[-1], context.free_memory())
@@ -53,16 +57,25 @@ def paint(job: Stylize, sources: Sources, encoder: VGG19, context: Context) -> G
         context.precision,
         encoder.weights.source,
         restore(image),
+        scales,
+        state.evaluation if state else 0,
     )
     done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
-    for scale in scales:
+    first = 0
+    if state:
+        first, done = state.rung, state.evaluation - state.step
+        _check_state(state, scales)
+    for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
         objective = _objective(job, sources, encoder, scale, context)
-        for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales)):
-            if isinstance(event, Progress):
+        for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales), rung, state):
+            if isinstance(event, _Kept):
+                image, losses, done = event.image, event.losses, done + event.evaluations
+            elif isinstance(event, Progress):
                 yield replace(event, image=restore(event.image))
             else:
-                image, losses, done = event.image, event.losses, done + event.evaluations
+                yield event
+        state = None
     yield Finished(_picture(restore(image), sources.content), losses, done)
 
 
@@ -112,13 +125,25 @@ class _Kept:
 
 
 def _descend(
-    job: Stylize, objective: Objective, image: Tensor, scale: Scale, done: int, planned: int
-) -> Generator[Progress | _Kept]:
+    job: Stylize,
+    objective: Objective,
+    image: Tensor,
+    scale: Scale,
+    done: int,
+    planned: int,
+    rung: int = 0,
+    state: Checkpoint | None = None,
+) -> Generator[Progress | Checkpoint | _Kept]:
     """One scale of the loop: evaluate, step, clip, keep."""
     optimizer = make_optimizer(job)
     kept: _Kept | None = None
-    step = 0
-    for step in range(1, scale.steps + 1):
+    begun = step = 0
+    if state:
+        give(optimizer, state.optimizer, image.device)
+        kept = _Kept(state.kept.to(image.device), state.losses)
+        image, begun = state.image.to(image.device), state.step
+        step = begun
+    for step in range(begun + 1, scale.steps + 1):
         evaluation = objective.evaluate(image)
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
@@ -132,8 +157,17 @@ def _descend(
         image = after
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
+        yield Checkpoint(done + step, rung, step, image, kept.image, kept.losses, take(optimizer))
     assert kept is not None
     yield replace(kept, evaluations=step)
+
+
+def _check_state(state: Checkpoint, scales: Sequence[Scale]) -> None:
+    """Raise InputError when a state is not of this ladder, as after a change of the program."""
+    height, width = state.image.shape[-2:]
+    sizes = [(scale.height, scale.width) for scale in scales]
+    if not state.rung < len(sizes) or sizes[state.rung] != (height, width):
+        raise InputError(f"a state of {width}×{height} pixels does not fit this job: start it anew")
 
 
 def _better(job: Stylize, kept: _Kept | None, image: Tensor, after: Tensor, losses: Losses) -> _Kept:

@@ -17,7 +17,7 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
     """Raise OutputError for what is known not to be writable before the work starts."""
     height, width = result_size(job, sources.content.pixels.shape[-2:])
     need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
-    for name in filter(None, (wanted.grid, wanted.comparison, wanted.high_pass, place)):
+    for name in filter(None, (wanted.grid, wanted.comparison, wanted.high_pass, wanted.preview, place)):
         format_of(Path(name))
     if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
         raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
@@ -33,7 +33,8 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
 def _paths(wanted: Wanted, place: Path | None) -> list[Path]:
     """Every single file that is to be written."""
     film = wanted.record if wanted.record and is_film(wanted.record) else None
-    named = (wanted.grid, wanted.comparison, wanted.high_pass, wanted.plot, wanted.trace, film, place)
+    pictures = (wanted.grid, wanted.comparison, wanted.high_pass, wanted.preview, place)
+    named = (*pictures, wanted.plot, wanted.trace, film)
     return [Path(name) for name in named if name]
 
 
@@ -48,6 +49,15 @@ def _check_record_folder(folder: Path, *, overwrite: bool, need: int) -> None:
 def is_film(record: str) -> bool:
     """Whether ``--record`` names a film rather than a folder."""
     return Path(record).suffix.lower() == ".mp4"
+
+
+def run_place(wanted: Wanted, place: Path | None) -> Path | None:
+    """The run directory: where the user says, else beside the result; None when none is wanted."""
+    if not wanted.checkpoint_every:
+        return None
+    if wanted.run_dir:
+        return Path(wanted.run_dir)
+    return place.with_name(f"{place.name}.run") if place else Path("brushwork.run")
 
 
 def default_output(job: Stylize) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,6 +17,16 @@ class CurvePoint(NamedTuple):
     evaluation: int
     scale: int
     losses: Losses
+
+
+def curve_of(trace: bytes) -> list[CurvePoint]:
+    """The points of a trace."""
+    lines = map(json.loads, trace.splitlines())
+    terms = ("total", "content", "style", "tv")
+    return [
+        CurvePoint(line["evaluation"], line["scale"], Losses(*(line[term] for term in terms)))
+        for line in lines
+    ]
 
 
 def loss_curves(points: Sequence[CurvePoint]) -> bytes:

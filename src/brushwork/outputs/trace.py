@@ -13,31 +13,36 @@ from brushwork.errors import OutputError
 from brushwork.events import Progress
 
 
-def trace_line(event: Progress) -> dict[str, float]:
-    """One line of ``--trace``: the weighted terms, which add up to the total, and where the time went."""
-    return {
+def trace_line(event: Progress, earlier: float = 0.0) -> bytes:
+    """One line of ``--trace``: the weighted terms, which add up to the total, and where the time went.
+
+    ``earlier`` are the seconds of the run that this one resumes.
+    """
+    line = {
         "evaluation": event.evaluation,
         "scale": event.scale,
         "step": event.step,
         **asdict(event.losses),
         "gradient_norm": event.gradient_norm,
-        "seconds": round(process_seconds(), 3),
+        "seconds": round(earlier + process_seconds(), 3),
     }
+    return json.dumps(line).encode() + b"\n"
 
 
 class Trace:
     """A file of one JSON line an evaluation, each there as soon as it is known."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, earlier: bytes = b"") -> None:
         self._path = path
         with self._writing():
             # Unbuffered: what a full disk refused would be tried once more when the file is closed.
             self._file = path.open("wb", buffering=0)
+            self._file.write(earlier)
 
-    def add(self, line: dict[str, float]) -> None:
+    def add(self, line: bytes) -> None:
         """Append a line. Raises OutputError when that fails."""
         with self._writing():
-            self._file.write(json.dumps(line).encode() + b"\n")
+            self._file.write(line)
 
     def close(self) -> None:
         """Close the file."""

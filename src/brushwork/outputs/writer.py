@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from torch import Tensor
 import brushwork
 from brushwork.context import Context, process_seconds
 from brushwork.encode import encode_picture, format_of
-from brushwork.events import Event, Finished, Progress, Started
+from brushwork.errors import InputError, OutputError
+from brushwork.events import Checkpoint, Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources, resize_between
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
-from brushwork.outputs.places import check, default_output, is_film
-from brushwork.outputs.plot import CurvePoint, loss_curves
+from brushwork.outputs.places import check, default_output, is_film, run_place
+from brushwork.outputs.plot import CurvePoint, curve_of, loss_curves
+from brushwork.outputs.preview import Preview
+from brushwork.outputs.run_folder import Memory, RunFolder, Saved
 from brushwork.outputs.trace import Trace, trace_line
 from brushwork.wanted import Wanted
 
@@ -30,10 +34,21 @@ STDOUT = "-"
 class Writer:
     """Receives a job's events in order; ``finish`` writes the result, ``rescue`` the picture so far.
 
+    ``photo`` is the photo's file when it came by standard input, ``saved`` the run that this one resumes.
+    ``notes`` are lines for the person, to be told and removed.
+
     Raises OutputError when it is made and something is already known not to be writable.
     """
 
-    def __init__(self, job: Stylize, wanted: Wanted, sources: Sources) -> None:
+    def __init__(
+        self,
+        job: Stylize,
+        wanted: Wanted,
+        sources: Sources,
+        *,
+        photo: bytes | None = None,
+        saved: Saved | None = None,
+    ) -> None:
         self.job, self.wanted, self.sources = job, wanted, sources
         self.place = None if wanted.output == STDOUT else Path(wanted.output or default_output(job))
         check(job, wanted, self.place, sources)
@@ -41,10 +56,24 @@ class Writer:
         self.finished: Finished | None = None
         self.latest: Tensor | None = None
         self.best: tuple[float, Tensor | None] = (math.inf, None)  # lowest loss so far, and its picture
+        self.checkpoint: Checkpoint | None = None
+        self.notes: list[str] = []
+        self.folder = self._run_folder(photo, saved)
+        self._saved = saved
         self._curve: list[CurvePoint] = []
         self._snapshots: list[Tensor] = []
         self._trace: Trace | None = None
         self._film: Film | None = None
+        self._preview: Preview | None = None
+        self._earlier = saved.memory.seconds if saved else 0.0
+
+    def _run_folder(self, photo: bytes | None, saved: Saved | None) -> RunFolder | None:
+        place = saved.folder if saved else run_place(self.wanted, self.place)
+        wanted = self.wanted.model_copy(update={"output": str(self.place or STDOUT)})
+        folder = RunFolder(place, wanted, photo, saved) if place else None
+        if folder:
+            folder.check()
+        return folder
 
     def handle(self, event: Event) -> None:
         """Take the next event."""
@@ -52,20 +81,82 @@ class Writer:
             self._start(event)
         elif isinstance(event, Progress):
             self._step(event)
+        elif isinstance(event, Checkpoint):
+            self._pause(event)
         else:
             self.finished = event
 
     def _start(self, event: Started) -> None:
         self.started, self.latest = event, event.start
-        wanted = self.wanted
+        wanted, saved = self.wanted, self._saved
+        if self.folder:
+            _ = self._record  # the inputs as they are when the run begins
         if wanted.trace:
-            self._trace = Trace(Path(wanted.trace))
+            self._trace = Trace(Path(wanted.trace), saved.trace if saved else b"")
         if wanted.record and is_film(wanted.record):
             self._film = Film(event.width, event.height, event.evaluations)
         elif wanted.record:
             files.make_folder(Path(wanted.record))
-        if self.job.snapshot_start:
+        if wanted.preview:
+            self._preview = Preview(Path(wanted.preview), event.height, event.width)
+        if saved:
+            self._go_on(saved)
+        elif self.job.snapshot_start:
             self._snapshot(event.start, 0)
+        self._show_preview()
+
+    def _go_on(self, saved: Saved) -> None:
+        """Take up what the interrupted run knew."""
+        made, was = self._made_with(), saved.made_with
+        if made["weights"] != was["weights"]:
+            raise InputError(
+                f"the run began with the weights {was['weights']}, now there are {made['weights']}"
+            )
+        if made["torch"] != was["torch"]:
+            self.notes.append(
+                f"torch was {was['torch']} and is {made['torch']}: the result may differ in the last bits"
+            )
+        self.checkpoint, self.latest, self.best = saved.checkpoint, saved.checkpoint.image, saved.memory.best
+        self._snapshots = list(saved.memory.snapshots)
+        if self.wanted.plot:
+            self._curve = curve_of(saved.trace)
+        if self._film:
+            place, at = self._film_place, saved.checkpoint.evaluation + 1
+            self.notes.append(f"a film cannot be continued: {place} begins at evaluation {at}")
+
+    @property
+    def _film_place(self) -> Path:
+        """Where the film goes; of a resumed run beside the film that the interrupted one may have left."""
+        place, saved = Path(self.wanted.record or ""), self._saved
+        return place.with_stem(f"{place.stem}-from-{saved.checkpoint.evaluation + 1}") if saved else place
+
+    def _pause(self, event: Checkpoint) -> None:
+        """Between two evaluations: a preview, a checkpoint, when they are due."""
+        self.checkpoint = event
+        self._show_preview()
+        if self.folder and self.folder.due:
+            self.store()
+
+    def store(self) -> bool:
+        """Write a checkpoint now, before the next event is asked for; False when that cannot be."""
+        if not (self.folder and self.checkpoint):
+            return False
+        memory = Memory(self.best, self._snapshots, self._earlier + process_seconds())
+        told, done = self.folder.trouble, self.folder.store(self._record, self.checkpoint, memory)
+        if self.folder.trouble and not told:
+            self.notes.append(self.folder.trouble)
+        return done
+
+    def _show_preview(self, *, now: bool = False) -> None:
+        if not self._preview or self.latest is None:
+            return
+        # L-BFGS's latest may be a trial step; its best is a picture.
+        best = self.best[1] if self.job.optimizer == "lbfgs" else None
+        try:
+            self._preview.show(self.latest if best is None else best, now=now)
+        except OutputError as error:
+            self._preview = None
+            self.notes.append(f"no more previews ({error}); the run goes on")
 
     def _step(self, event: Progress) -> None:
         # The losses were measured before the step, on the picture that came with the event before.
@@ -74,8 +165,11 @@ class Writer:
         self.latest = event.image
         if self.wanted.plot:
             self._curve.append(CurvePoint(event.evaluation, event.scale, event.losses))
+        line = trace_line(event, self._earlier)
         if self._trace:
-            self._trace.add(trace_line(event))
+            self._trace.add(line)
+        if self.folder:
+            self.folder.add_line(line)
         if self._film:
             self._film.add(event.image, event.evaluation)
         if is_snapshot(self.job, event):
@@ -94,6 +188,10 @@ class Writer:
         assert self.finished is not None, "finish() comes after a Finished event"
         self._result(self.finished.picture)
         self._sheets(self.finished.picture.pixels)
+        self.latest, self.checkpoint = self.finished.picture.pixels, None
+        self._show_preview(now=True)
+        if self.folder:
+            self.folder.finish()
 
     def rescue(self, *, best: bool = False) -> bool:
         """After an interruption: write the picture so far as the result; False when there is none yet.
@@ -134,11 +232,11 @@ class Writer:
             "precision": self.started.precision,
             "weights": self.started.weights,
             "seed": self.job.seed,
-            "seconds": round(process_seconds(), 3),
+            "seconds": round(self._earlier + process_seconds(), 3),
             "evaluations": self.finished.evaluations,
             "losses": asdict(self.finished.losses),
             "peak_memory_bytes": context.peak_memory(),
-            "run_dir": None,
+            "run_dir": str(self.folder.path) if self.folder and self.folder.holds_state else None,
         }
 
     def _result(self, picture: Picture) -> None:
@@ -159,15 +257,19 @@ class Writer:
         if wanted.plot:
             files.write(Path(wanted.plot), loss_curves(self._curve))
         if self._film and wanted.record:
-            files.write(Path(wanted.record), self._film.finish())
+            files.write(self._film_place, self._film.finish())
 
     def _write_picture(self, path: Path, pixels: Tensor) -> None:
         files.write(path, self._encode(Picture(pixels), format_of(path)))
 
     def _encode(self, picture: Picture, format: str) -> bytes:
-        job = provenance.record(self.job, self._made_with()) if self.wanted.metadata else None
+        job = self._record if self.wanted.metadata else None
         quality, rounding = self.wanted.quality, self.job.rounding
         return encode_picture(picture, format, job=job, quality=quality, rounding=rounding)
+
+    @cached_property
+    def _record(self) -> str:
+        return provenance.record(self.job, self._made_with())
 
     def _made_with(self) -> dict[str, Any]:
         """What ran: enough to repeat the picture bit for bit on the same machine."""

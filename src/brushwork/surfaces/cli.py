@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -23,6 +23,7 @@ from brushwork.wanted import Wanted
 
 if TYPE_CHECKING:  # torch takes seconds
     from brushwork.events import Event
+    from brushwork.outputs.run_folder import RunFolder, Saved
     from brushwork.outputs.writer import Writer
     from brushwork.surfaces.terminal import Watcher
 
@@ -104,8 +105,8 @@ def _job(repeated: str | None, options: dict[str, Any]) -> Stylize:
     return build(Stylize, repeat(Path(repeated), options))
 
 
-def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
-    """Run a job in the terminal: progress, files, JSON; returns the exit status."""
+def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Saved | None = None) -> int:
+    """Run a job in the terminal, or go on with a saved one: progress, files, JSON; returns the status."""
     from brushwork.context import context_for, keep_freed_memory
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
@@ -113,16 +114,19 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
     from brushwork.surfaces.terminal import say, watcher
 
     keep_freed_memory()
-    standard_input = sys.stdin.buffer.read() if job.content == "-" else None
-    sources = read_sources(job, content=standard_input)
-    with closing(Writer(job, wanted, sources)) as writer:
-        if not _drain(run(job, sources), writer, watcher(quiet=quiet)):
+    photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
+    sources = read_sources(job, content=photo)
+    ran, state = (saved.machine_job, saved.checkpoint) if saved else (job, None)
+    with closing(Writer(job, wanted, sources, photo=photo, saved=saved)) as writer:
+        if not _drain(run(ran, sources, state), writer, watcher(quiet=quiet)):
+            stored = writer.store()
             writer.rescue(best=job.optimizer == "lbfgs")  # its latest may be a trial step
-            say(_how_to_go_on(writer))
+            _tell(writer)
+            say(_how_to_go_on(writer, stored=stored))
             return INTERRUPTED
         writer.finish()
     if as_json:
-        write_standard_output(json.dumps(writer.summary(context_for(job))).encode() + b"\n")
+        write_standard_output(json.dumps(writer.summary(context_for(ran))).encode() + b"\n")
     elif not quiet:
         say(f"wrote {writer.name}")
     return DONE
@@ -130,13 +134,25 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
     """Hand each event to both; False when a Ctrl-C ended it early."""
+    from brushwork.events import Finished, Progress
+
     with _rescuing(writer), interruptible() as interrupted, watcher as person, closing(events):
         for event in events:
             writer.handle(event)
             person.show(event)
-            if interrupted and writer.finished is None:
+            _tell(writer)
+            # After a Progress there is a Checkpoint at once, which is the better place to stop.
+            if interrupted and not isinstance(event, Progress | Finished):
                 return False
     return True
+
+
+def _tell(writer: Writer) -> None:
+    """Pass on what the writer has to say."""
+    from brushwork.surfaces.terminal import say
+
+    while writer.notes:
+        say(writer.notes.pop(0))
 
 
 @contextmanager
@@ -144,7 +160,13 @@ def _rescuing(writer: Writer) -> Generator[None]:
     """When the work fails, save the best picture so far and say where it is."""
     try:
         yield
+    except KeyboardInterrupt:
+        if writer.folder and writer.folder.holds_state:
+            sys.stderr.write(_resume_line(writer.folder) + "\n")
+        raise
     except (DivergedError, OutputError) as error:
+        if isinstance(error, DivergedError) and writer.folder:
+            writer.folder.finish()  # resumed, it would go astray again
         if not writer.rescue(best=True):
             raise
         raise type(error)(f"{error}; the best picture so far is in {writer.name}") from error
@@ -167,16 +189,39 @@ def interruptible() -> Generator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _how_to_go_on(writer: Writer) -> str:
+def _resume_line(folder: RunFolder) -> str:
+    return f"go on: brushwork resume {quote(str(folder.path))}"
+
+
+def _how_to_go_on(writer: Writer, *, stored: bool) -> str:
+    so_far = f"interrupted; the picture so far is in {writer.name}"
+    if stored and writer.folder:
+        return f"{so_far}\n{_resume_line(writer.folder)}"
     job, name = writer.job, quote(writer.name) if writer.place else "FILE"
     again = f"--from {name}"  # repeats every option; without metadata they are the user's to repeat
     if writer.place is None or not writer.wanted.metadata:
         styles = (quote(f"{style.path}:{style.weight:g}") for style in job.styles)
         again = " ".join([quote(job.content), *(f"--style {style}" for style in styles)])
-    return (
-        f"interrupted; the picture so far is in {writer.name}\n"
-        f"go on from it: brushwork stylize {again} --init {name} -o NEW.png"
-    )
+    return f"{so_far}\ngo on from it: brushwork stylize {again} --init {name} -o NEW.png"
+
+
+def resume(
+    run_dir: Annotated[str, Parameter(help="the folder that the interrupted run named")],
+    /,
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+) -> int:
+    """Go on with an interrupted run, to the same result; its outputs are replaced."""
+    from brushwork.outputs.run_folder import located, read_run
+
+    saved = located(read_run(Path(run_dir)))
+    if json_ and saved.wanted.output == "-":
+        raise InputError("--json and the run's -o - both want standard output: leave out --json")
+    with chdir(saved.home):
+        return paint(saved.job, saved.wanted, as_json=json_, quiet=quiet, saved=saved)
 
 
 def sheet(
@@ -318,6 +363,7 @@ app.command(
 )
 _SCORED = {name: field for name, field in Evaluate.model_fields.items() if name != "results"}
 app.command(with_options(evaluate, {"Judging": _SCORED}), name="evaluate")
+app.command(resume)
 app.command(recipes)
 app.command(doctor)
 app.command(demo)

@@ -50,36 +50,71 @@ class Silence:
         pass
 
 
+class Work:
+    """How much of a run is done, in pixels evaluated: an evaluation at ¼ of the size is 1/16 of one.
+
+    Its total is counted in evaluations at the final size.
+    """
+
+    def __init__(self, started: Started) -> None:
+        last = started.scales[-1]
+        whole = last.height * last.width
+        self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
+        self.total = self.after(started.evaluations)
+
+    def after(self, evaluations: int) -> float:
+        """What so many evaluations, from the coarsest scale on, amount to."""
+        amount = 0.0
+        for steps, weight in self._rungs:
+            amount += min(steps, evaluations) * weight
+            evaluations -= min(steps, evaluations)
+        return amount
+
+
 class Lines(Silence):
     """A line at the start and one every ten seconds, for logs."""
 
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
+        self._work: Work | None = None
+        self._done = 0.0  # before this process took over
 
     def show(self, event: Event) -> None:
         """Print a line if it is time."""
         now = time.monotonic()
         if isinstance(event, Started):
+            self._began, self._work = now, Work(event)
+            self._done = self._work.after(event.done)
             say(_headline(event))
         elif isinstance(event, Progress) and (now - self._last > LINE_EVERY or event.evaluation == 1):
             self._last = now
-            done = event.evaluation / event.evaluations
-            left = (now - self._began) * (1 - done) / done
             at = f"{event.evaluation}/{event.evaluations} at {event.scale} px"
-            say(f"{at}: {_losses(event)}, {left:.0f} s left")
+            say(f"{at}: {_losses(event)}, {self._left(event.evaluation, now):.0f} s left")
+
+    def _left(self, evaluation: int, now: float) -> float:
+        """Seconds to go at the speed so far."""
+        assert self._work is not None, "Started comes first"
+        done = self._work.after(evaluation)
+        return (now - self._began) * (self._work.total - done) / (done - self._done)
 
 
 class Bar(Silence):
-    """A progress bar with scale, losses and time left."""
+    """A progress bar with scale, step, losses and time left; it moves by the pixels evaluated."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
-        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-        self._bar = RichProgress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        columns: list[Any] = [
+            BarColumn(bar_width=20),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        ]
+        # An evaluation may take a minute; the speed is that of the last ten.
+        self._bar = RichProgress(*columns, speed_estimate_period=600, console=Console(stderr=True))
         self._task = self._bar.add_task("reading", total=None)
+        self._work: Work | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -93,11 +128,15 @@ class Bar(Silence):
     def show(self, event: Event) -> None:
         """Move the bar."""
         if isinstance(event, Started):
+            self._work = Work(event)
             self._bar.console.print(_headline(event), highlight=False)
-            self._bar.update(self._task, total=event.evaluations, description="painting")
-        elif isinstance(event, Progress):
-            description = f"{event.scale} px  {_losses(event)}"
-            self._bar.update(self._task, completed=event.evaluation, description=description)
+            done = self._work.after(event.done)
+            self._bar.update(self._task, total=self._work.total, completed=done, description="painting")
+        elif isinstance(event, Progress) and self._work:
+            step = f"{event.scale} px, {event.evaluation}/{event.evaluations}"
+            description = f"{step}, {_losses(event)}"
+            completed = self._work.after(event.evaluation)
+            self._bar.update(self._task, completed=completed, description=description)
 
 
 def _headline(event: Started) -> str:

@@ -1,0 +1,353 @@
+"""Runs that are killed and resumed end as if nothing had happened; pictures to watch while they go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from brushwork.errors import InputError
+from brushwork.events import Started
+from brushwork.optimize.optimizers import LBFGS, Adam
+from brushwork.optimize.scales import Scale
+from brushwork.optimize.state import give, take
+from brushwork.outputs import checkpoint
+from brushwork.outputs.pace import Pace
+from brushwork.surfaces.terminal import Work
+from commands import BRUSHWORK, Desk, Value, environment, process
+
+LBFGS_RUN: dict[str, Value] = {"scales": ["0.5", "0.75", "1"], "steps": 150}
+ADAM_RUN: dict[str, Value] = {
+    "optimizer": "adam", "scales": ["0.5:1", "1:3"], "steps": 150, "keep": "best", "clip": True
+}  # fmt: skip
+SGD_RUN: dict[str, Value] = {"optimizer": "sgd", "learning_rate": 0.1, "decay_rate": 0.9, "steps": 150}
+OFTEN: dict[str, Value] = {"checkpoint_every": 0.001, "threads": 1}
+
+
+def begun(desk: Desk, lines: int, ready: Callable[[], bool], **options: Value) -> subprocess.Popen[bytes]:
+    """A run in a process of its own, when its trace has so many lines and ``ready`` says so."""
+    line = desk.line(**({"output": "r.png", "trace": "r.jsonl", "quiet": True} | OFTEN | options))
+    running = subprocess.Popen(
+        [BRUSHWORK, *line], cwd=desk.folder, env=environment(), stderr=subprocess.PIPE, stdin=subprocess.PIPE
+    )
+    assert running.stdin is not None
+    running.stdin.write(Path("photo.png").read_bytes() if options.get("content") == "-" else b"")
+    running.stdin.close()
+    running.stdin = None
+    patience = time.monotonic() + 100
+    while not (Path("r.jsonl").exists() and Path("r.jsonl").read_bytes().count(b"\n") >= lines and ready()):
+        assert running.poll() is None, running.communicate()[1].decode()
+        assert time.monotonic() < patience
+        time.sleep(0.005)
+    return running
+
+
+def trace_of(name: str) -> list[dict[str, Any]]:
+    """A trace without its times, which must not go back."""
+    lines = [json.loads(line) for line in Path(name).read_text().splitlines()]
+    seconds = [line.pop("seconds") for line in lines]
+    assert seconds == sorted(seconds)
+    return lines
+
+
+def is_stored() -> bool:
+    return Path("r.png.run/checkpoint.safetensors").exists()
+
+
+# ----------------------------------------------------------------------------------- killed and resumed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("run", "lines"), [(LBFGS_RUN, 60), (ADAM_RUN, 50), (SGD_RUN, 10)])
+def test_a_killed_run_ends_bit_identical(desk: Desk, run: dict[str, Value], lines: int) -> None:
+    """The result's file with its metadata, the trace and the curves are those of the uninterrupted run."""
+    desk.stylize(output="whole.png", trace="whole.jsonl", plot="whole-plot.png", threads=1, **run)
+    running = begun(desk, lines, is_stored, plot="plot.png", **run)
+    running.kill()
+    running.communicate()
+    assert not Path("r.png").exists()
+    with Path("r.jsonl").open("ab") as torn:
+        torn.write(b'{"evaluation": 9')
+    outcome = desk.call("resume", "r.png.run", "--json", "--quiet")
+    assert (outcome.json["evaluations"], outcome.json["run_dir"]) == (150, None)
+    assert trace_of("r.jsonl") == trace_of("whole.jsonl")
+    assert Path("r.png").read_bytes() == Path("whole.png").read_bytes()
+    assert Path("plot.png").read_bytes() == Path("whole-plot.png").read_bytes()
+    assert not Path("r.png.run").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_names_the_line_that_goes_on(desk: Desk) -> None:
+    """From standard input, with sheets and numbered pictures; resumed from another folder."""
+    wanted: dict[str, Value] = {"grid": "grid.png", "record": "numbered", "comparison": "three.png"}
+    desk.stylize(output="whole.png", trace="whole.jsonl", threads=1, **ADAM_RUN, **wanted)
+    for name in wanted.values():
+        Path(str(name)).rename(f"whole-{name}")
+    running = begun(desk, 45, lambda: True, content="-", checkpoint_every=1000, **ADAM_RUN, **wanted)
+    running.send_signal(signal.SIGINT)
+    told = running.communicate()[1].decode()
+    assert running.returncode == 130
+    first, second = told.splitlines()
+    assert first == "interrupted; the picture so far is in r.png"
+    assert second == "go on: brushwork resume r.png.run"
+    assert desk.picture("r.png").shape == (36, 48, 3)
+    Path("elsewhere").mkdir()
+    with contextlib.chdir("elsewhere"):  # where the line's relative path is another
+        assert "no run directory" in desk.call("resume", "r.png.run").complaint
+        assert desk.call("resume", "../r.png.run", "--json", "--quiet").json["output"] == str(
+            desk.folder / "r.png"
+        )
+    assert shlex.split(second)[-1] == "r.png.run"
+    assert trace_of("r.jsonl") == trace_of("whole.jsonl")
+    assert np.array_equal(desk.picture("r.png"), desk.picture("whole.png"))
+    for name in ("grid.png", "three.png"):
+        assert np.array_equal(desk.picture(name), desk.picture(f"whole-{name}"))
+    numbered = sorted(path.name.removeprefix("r_") for path in Path("numbered").iterdir())
+    assert numbered == sorted(path.name.removeprefix("whole_") for path in Path("whole-numbered").iterdir())
+
+
+def kept(desk: Desk, **options: Value) -> bytes:
+    """A finished run whose directory is kept, with the state after its first evaluation; the result."""
+    outcome = desk.stylize(output="r.png", run_dir="kept", steps=8, **options)
+    assert outcome.json["run_dir"] == "kept"
+    return Path("r.png").read_bytes()
+
+
+def test_a_run_directory_of_ones_own_is_kept(desk: Desk) -> None:
+    whole = kept(desk, trace="r.jsonl", scales=["0.5", "1"])
+    before = trace_of("r.jsonl")
+    Path("r.png").unlink()
+    Path("r.jsonl").unlink()
+    assert sorted(p.name for p in Path("kept").iterdir()) == [
+        "checkpoint.safetensors",
+        "job.json",
+        "trace.jsonl",
+    ]
+    assert desk.call("resume", "kept", "--json", "--quiet").json["run_dir"] == "kept"
+    assert Path("r.png").read_bytes() == whole
+    assert trace_of("r.jsonl") == before
+
+
+def test_a_quick_run_leaves_nothing(desk: Desk) -> None:
+    assert desk.stylize(output="r.png").json["run_dir"] is None
+    assert desk.outputs() == ["r.png"]
+
+
+def test_a_film_begins_anew_and_that_is_said(desk: Desk) -> None:
+    kept(desk, record="film.mp4")
+    before = Path("film.mp4").read_bytes()
+    outcome = desk.call("resume", "kept")
+    assert "a film cannot be continued: film-from-2.mp4 begins at evaluation 2\n" in outcome.err
+    assert Path("film-from-2.mp4").stat().st_size > 0
+    assert Path("film.mp4").read_bytes() == before
+
+
+def test_a_run_that_went_astray_is_not_resumed(desk: Desk) -> None:
+    wild: dict[str, Value] = {"optimizer": "sgd", "learning_rate": 1e9, "json": None, "steps": 20}
+    assert "--learning-rate" in desk.stylize(output="r.png", **(wild | OFTEN)).complaint
+    assert desk.outputs() == ["r.png"]
+
+
+# ------------------------------------------------------------------------------------ refused, and damage
+
+
+def test_an_interrupted_run_is_not_lost_by_starting_it_again(desk: Desk) -> None:
+    kept(desk)
+    shutil.move("kept", "r.png.run")
+    Path("r.png").unlink()
+    complaint = desk.stylize(output="r.png", overwrite=None, json=None).complaint
+    assert "`brushwork resume r.png.run`, or --overwrite" in complaint
+    assert desk.stylize(output="r.png").status == 0  # with --overwrite
+    assert desk.outputs() == ["r.png"]
+    Path("full").mkdir()
+    Path("full/mine.txt").touch()
+    assert "holds other files" in desk.stylize(run_dir="full", json=None).complaint
+    assert "--checkpoint-every 0" in desk.stylize(run_dir="new", checkpoint_every=0, json=None).complaint
+
+
+@pytest.mark.parametrize("name", ["photo.png", "painting.png", "network.safetensors"])
+def test_changed_inputs_are_refused(desk: Desk, name: str) -> None:
+    kept(desk)
+    with Path(name).open("ab") as file:
+        file.write(b"x")
+    assert f"{name} has changed since the run began" in desk.call("resume", "kept").complaint
+    Path(name).unlink()
+    assert f"{name} is not there any more" in desk.call("resume", "kept").complaint
+
+
+def test_damage_is_found(desk: Desk) -> None:
+    """Wherever a byte of the checkpoint is wrong, it is not used."""
+    kept(desk)
+    assert "nowhere is no run directory" in desk.call("resume", "nowhere").complaint
+    state = Path("kept/checkpoint.safetensors")
+    whole = state.read_bytes()
+    for at in [0, 9, 200, *range(500, len(whole), len(whole) // 7), len(whole) - 1]:
+        state.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert "damaged" in desk.call("resume", "kept").complaint
+    for length in (0, 5, 1000, len(whole) - 1):
+        state.write_bytes(whole[:length])
+        assert "damaged" in desk.call("resume", "kept").complaint
+    state.unlink()
+    assert "nothing to go on from" in desk.call("resume", "kept").complaint
+    state.write_bytes(whole)
+    for name in ("trace.jsonl", "job.json"):
+        content = Path("kept", name).read_bytes()
+        for wrong in (b"", b"{}", content[:40]):
+            Path("kept", name).write_bytes(wrong)
+            assert "damaged" in desk.call("resume", "kept").complaint
+        Path("kept", name).write_bytes(content)
+    assert desk.call("resume", "kept", "--quiet").status == 0
+
+
+def medium_files() -> None:
+    """No file may grow beyond 15 kB: the picture fits, the state does not."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
+
+
+@pytest.mark.slow
+def test_a_full_disk_does_not_stop_the_run(desk: Desk) -> None:
+    line = desk.line(output="r.png", steps=30, quiet=True, **OFTEN)
+    done = process(line, desk.folder, preexec_fn=medium_files)
+    told = done.stderr.decode()
+    assert done.returncode == 0, told
+    assert told.count("\n") == 1
+    assert "no checkpoint could be written (r.png.run/checkpoint.safetensors: " in told
+    assert desk.outputs() == ["r.png"]
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_checkpoint(tmp_path: Path) -> None:
+    """The file is one whole checkpoint or another."""
+    program = (
+        "import sys, torch; from pathlib import Path; from brushwork.outputs.checkpoint import save\n"
+        "for n in range(10**6): save(Path(sys.argv[1]), {'n': n, 'x': torch.full((3_000_000,), n * 1.0)})"
+    )
+    file = tmp_path / "checkpoint.safetensors"
+    for delay in (0.07, 0.11, 0.2):
+        with subprocess.Popen([sys.executable, "-c", program, str(file)], env=environment()) as writer:
+            while not file.exists():
+                time.sleep(0.01)
+            time.sleep(delay)
+            writer.kill()
+        state = checkpoint.load(file)
+        assert bool((state["x"] == state["n"]).all())
+
+
+# --------------------------------------------------------------------------------------------- the state
+
+
+def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    shared = torch.randn(1, 3, 5, 4)
+    state: dict[str, Any] = {
+        "nothing": None, "true": True, "float": 0.1 + 0.2, "infinite": math.inf, "text": "é",
+        "pairs": [(shared, torch.randn(7).bfloat16()), (shared, 3)], "nested": {"number": torch.tensor(2.5)},
+        "layout": shared.contiguous(memory_format=torch.channels_last), "none at all": [],
+    }  # fmt: skip
+    checkpoint.save(tmp_path / "s.safetensors", state)
+    back = checkpoint.load(tmp_path / "s.safetensors")
+    pairs, layout, nested = back.pop("pairs"), back.pop("layout"), back.pop("nested")
+    assert torch.equal(pairs[0][0], shared) and pairs[0][0] is pairs[1][0]
+    assert isinstance(pairs[0], tuple) and torch.equal(pairs[0][1], state["pairs"][0][1])
+    assert torch.equal(layout, shared) and layout.stride() == state["layout"].stride()
+    assert nested["number"].item() == 2.5 and pairs[1][1] == 3
+    assert back == {name: state[name] for name in back}
+
+
+def test_optimisers_give_and_take_their_state() -> None:
+    x = torch.randn(1, 3, 4, 4)
+    one, other = LBFGS(), LBFGS()
+    for _ in range(4):
+        x = one.step(x, float((x**4).sum()), 4 * x**3)
+    give(other, take(one), x.device)
+    gradient, loss = 4 * x**3, float((x**4).sum())
+    assert torch.equal(one.step(x, loss, gradient), other.step(x, loss, gradient))
+    with pytest.raises(InputError, match="another version"):
+        give(Adam(0.1), take(one), x.device)
+
+
+def test_what_takes_long_is_done_more_seldom() -> None:
+    pace = Pace(0.02, at_once=True)
+    assert pace.due
+    with pace.timed():
+        time.sleep(0.05)
+    done = time.monotonic()
+    while not pace.due:
+        time.sleep(0.01)
+    assert time.monotonic() - done > 0.49
+
+
+# ------------------------------------------------------------------------------------------ seeing it work
+
+
+@pytest.mark.slow
+def test_the_preview_changes_while_it_works(desk: Desk) -> None:
+    """Always whole, always of the result's size."""
+    seen: set[bytes] = set()
+
+    def changed() -> bool:
+        if Path("now.png").exists():
+            seen.add(Path("now.png").read_bytes())
+        return len(seen) > 2
+
+    long: dict[str, Value] = {"scales": ["0.5", "1"], "steps": 100_000, "optimizer": "adam"}
+    running = begun(desk, 1, changed, preview="now.png", **long)
+    for content in seen:
+        Path("seen.png").write_bytes(content)
+        assert desk.picture("seen.png").shape == (36, 48, 3)
+    running.send_signal(signal.SIGINT)
+    running.communicate()
+    assert running.returncode == 130
+
+
+def test_the_preview_ends_as_the_result_and_fails_alone(desk: Desk) -> None:
+    result = desk.painted(output="r.png", preview="now.png")
+    assert np.array_equal(desk.picture("now.png"), result)
+    assert "now.png exists" in desk.stylize(preview="now.png", overwrite=None, json=None, output="s.png").err
+    assert "same name" in desk.stylize(preview="result.png", json=None).complaint
+    large = desk.painted(output="r.png", preview="now.jpg", size=1100, steps=1)
+    assert large.shape == (825, 1100, 3)
+    with Image.open("now.jpg") as image:
+        assert image.size == (1024, 768)
+
+
+def test_time_left_counts_pixels() -> None:
+    scales = [Scale(20, 40, 30), Scale(40, 80, 10)]
+    started = Started(80, 40, 40, "cpu", "float32", "w", torch.zeros(1, 3, 20, 40), scales)
+    work = Work(started)
+    assert work.total == 30 / 4 + 10
+    assert [work.after(n) for n in (0, 8, 30, 35)] == [0, 2, 7.5, 12.5]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+@pytest.mark.slow
+def test_the_bar_shows_scale_step_losses_and_time_left(desk: Desk) -> None:
+    ours, theirs = os.openpty()
+    line = desk.line(output="r.png", steps=60, scales=["0.5", "1"], threads=1)
+    size = environment(COLUMNS="110", TERM="xterm")
+    with subprocess.Popen([BRUSHWORK, *line], env=size, stderr=theirs, stdout=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end, on Linux
+            while more := os.read(ours, 65536):
+                shown += more
+    os.close(ours)
+    assert running.returncode == 0
+    text = shown.decode()
+    for part in ("24 px, ", "48 px, ", "/60", "loss ", "content ", "style ", "0:00:0"):
+        assert part in text
