@@ -155,7 +155,8 @@ def test_a_flat_photo_stays_as_it_is() -> None:
 
 
 @pytest.mark.slow
-def test_no_seam_shows(weights: Weights, photo: Tensor, painting: Tensor) -> None:
+@pytest.mark.parametrize("color", ["style", "content", "luminance", "lock"])
+def test_no_seam_shows(weights: Weights, photo: Tensor, painting: Tensor, color: Any) -> None:
     """The step across the wrap edge is like the interior's; without the option it is not."""
     found: list[float] = []
     for tileable in (True, False):
@@ -166,6 +167,7 @@ def test_no_seam_shows(weights: Weights, photo: Tensor, painting: Tensor) -> Non
             steps=8,
             scales={0.5: 1, 1.0: 1},
             tileable=tileable,
+            color=color,
             content_layers={"block2_conv1": 1.0},
             style_layers={"block1_conv2": 1.0, "block2_conv1": 1.0},
         )

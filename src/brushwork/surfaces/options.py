@@ -16,8 +16,15 @@ from brushwork.recipes import read_recipe
 
 SHORT = {"output": ["-o"]}
 _SHIELDED = "\N{HYPHEN}"  # looks the same in a message
-REPEATABLE = {"styles", "content_layers", "style_layers", "scales", "metric_weights"}
-REPEATABLE |= {"style_scales", "style_rotations"}
+REPEATABLE = {
+    "styles",
+    "content_layers",
+    "style_layers",
+    "scales",
+    "metric_weights",
+    "style_scales",
+    "style_rotations",
+}
 
 
 def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldInfo]]) -> Callable[..., Any]:
