@@ -150,9 +150,9 @@ class Counting(VGG19):
 
     shown = 0
 
-    def features(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def features(self, image: Tensor, layers: Iterable[str], **named: Any) -> dict[str, Tensor]:
         self.shown += 1
-        return super().features(image, layers)
+        return super().features(image, layers, **named)
 
 
 def test_closing_cancels(weights: Weights, photo: Tensor, painting: Tensor) -> None:

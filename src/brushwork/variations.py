@@ -157,7 +157,7 @@ def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progres
                     yield Painted(cell, event.picture.pixels)
                 elif isinstance(event, Progress):
                     yield replace(event, evaluation=done + event.evaluation, evaluations=planned)
-                elif not done:
+                elif isinstance(event, Started) and not done:
                     yield replace(event, evaluations=planned)
         except DivergedError as error:
             yield Painted(cell, None, str(error))
