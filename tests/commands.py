@@ -22,6 +22,18 @@ from brushwork.surfaces.cli import call
 
 BRUSHWORK = str(Path(sysconfig.get_path("scripts")) / "brushwork")
 
+PLAIN: dict[str, Any] = {
+    "content_weight": 0.15,
+    "style_loss": "relative",
+    "style_unit": "none",
+    "tv_weight": 3.0,
+    "pooling": "avg",
+    "padding": "zeros",
+    "init": "content",
+    "coarsest": 16,
+}
+"""A look that does not move with the recipe ``default``: Gram matrices from the photo on."""
+
 Value = str | int | float | bool | list[str] | None
 """What is typed after a flag: None leaves it out, True is the bare flag and False its ``--no-`` form."""
 
@@ -73,6 +85,8 @@ class Desk:
         self.quick: dict[str, Value] = {
             "content": "photo.png",
             "styles": ["painting.png"],
+            "coarsest": 16,
+            "init": "content",
             "size": 48,
             "steps": 3,
             "scales": ["1"],

@@ -334,11 +334,11 @@ def test_standard_output_that_is_full(desk: Desk) -> None:
 
 def test_explicit_options_win_over_the_recipe_and_that_over_the_defaults(desk: Desk) -> None:
     (desk.folder / "my.toml").write_text('size = 32\nseed = 5\ninit = "noise"\nsteps = 2\n')
-    report = desk.stylize(size=None, steps=None, recipe="my.toml").json
+    report = desk.stylize(size=None, steps=None, init=None, recipe="my.toml").json
     assert (report["width"], report["seed"], report["evaluations"], report["recipe"]) == (32, 5, 2, "my.toml")
-    report = desk.stylize(size=40, steps=None, seed=6, recipe="my.toml").json
+    report = desk.stylize(size=40, steps=None, seed=6, init=None, recipe="my.toml").json
     assert (report["width"], report["seed"], report["evaluations"]) == (40, 6, 2)
-    noise = desk.painted(size=None, steps=None, recipe="my.toml")
+    noise = desk.painted(size=None, steps=None, recipe="my.toml", init=None)
     explicit = desk.painted(size=32, steps=2, seed=5, init="noise", recipe="my.toml")
     plain = desk.painted(size=32, steps=2, seed=5)
     assert np.array_equal(noise, explicit)
@@ -368,7 +368,7 @@ def test_several_styles_are_blended_by_weight(desk: Desk) -> None:
     both = desk.painted(styles=["painting.png", "noise.png"])
     mostly = desk.painted(styles=["painting.png:1000000", "noise.png:1"])
     assert difference(mostly, tiles) < 0.5
-    assert difference(both, tiles) > 1 and difference(both, grain) > 1
+    assert difference(both, tiles) > 0.3 and difference(both, grain) > 0.3
     assert np.array_equal(both, desk.painted(styles=["painting.png:3", "noise.png:3"]))
 
 

@@ -16,12 +16,13 @@ from torch import Tensor
 from brushwork import colour
 from brushwork.context import Context
 from brushwork.encoders import VGG19
-from brushwork.events import Finished, Started
+from brushwork.events import Checkpoint, Finished, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Style, Stylize
 from brushwork.losses import Moments
 from brushwork.optimize.engine import Sources, paint
 from brushwork.weights import Weights
+from commands import PLAIN
 
 MODES: tuple[str, ...] = get_args(Settings.model_fields["color"].annotation)
 CPU = Context(torch.device("cpu"), torch.float32)
@@ -300,6 +301,7 @@ def encoder(weights: Weights) -> VGG19:
 def painted(encoder: VGG19, photo: Picture, painting: Tensor, **options: Any) -> tuple[list[Tensor], Picture]:
     """The pictures that a run shows, and its result."""
     shallow: dict[str, Any] = {
+        **PLAIN,
         "content_layers": {"block2_conv1": 1.0},
         "style_layers": {"block1_conv1": 0.5, "block2_conv1": 0.5},
         "scales": {0.5: 1.0, 1.0: 1.0},
@@ -312,7 +314,8 @@ def painted(encoder: VGG19, photo: Picture, painting: Tensor, **options: Any) ->
     for event in paint(job, Sources(photo, [Picture(painting)], init), encoder, CPU):
         if isinstance(event, Finished):
             return shown, event.picture
-        shown.append(event.start if isinstance(event, Started) else event.image)
+        if not isinstance(event, Checkpoint):  # which holds the picture that is worked on
+            shown.append(event.start if isinstance(event, Started) else event.image)
     raise AssertionError
 
 

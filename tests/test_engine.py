@@ -26,10 +26,12 @@ from brushwork.optimize.objective import balance, make_target
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
 from brushwork.runner import run
 from brushwork.weights import Weights
+from commands import PLAIN
 
 CPU = Context(torch.device("cpu"), torch.float32)
 # Two blocks are enough for the loop, and quick.
 SHALLOW: dict[str, Any] = {
+    **PLAIN,
     "content_layers": {"block2_conv1": 1.0},
     "style_layers": {"block1_conv1": 0.5, "block2_conv1": 0.5},
     "scales": {1.0: 1.0},
@@ -601,8 +603,7 @@ def test_run_reads_the_jobs_files(
     job = Stylize(
         content=str(photo_file),
         styles=(Style(path=str(painting_file)),),
-        init=str(start),
-        **options,
+        **(options | {"init": str(start)}),
     )
     found = Seen(run(job))
     torch.testing.assert_close(found.started.start, photo.flip(3))
@@ -620,7 +621,7 @@ def test_a_missing_file_is_named(photo_file: Path, painting_file: Path, missing:
     }
     files[missing] = ["gone.png"] if missing == "styles" else "gone.png"
     with pytest.raises(InputError, match=r"gone.png: no such file"):
-        next(run(Stylize(**files, **SHALLOW)))
+        next(run(Stylize(**(SHALLOW | files))))
 
 
 def test_bfloat16_follows_float32(weights: Weights, photo: Tensor, painting: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from brushwork.encode import format_of
@@ -57,7 +58,11 @@ def run_place(wanted: Wanted, place: Path | None) -> Path | None:
         return None
     if wanted.run_dir:
         return Path(wanted.run_dir)
-    return place.with_name(f"{place.name}.run") if place else Path("brushwork.run")
+    if place is None:
+        return Path("brushwork.run")
+    # Names end at 255 bytes, of which a character takes up to four.
+    fits = len(os.fsencode(place.name)) < 250
+    return place.with_name(f"{place.name if fits else place.name[:60]}.run")
 
 
 def default_output(job: Stylize) -> str:

@@ -37,7 +37,8 @@ class Trace:
         with self._writing():
             # Unbuffered: what a full disk refused would be tried once more when the file is closed.
             self._file = path.open("wb", buffering=0)
-            self._file.write(earlier)
+            if earlier:
+                self._file.write(earlier)
 
     def add(self, line: bytes) -> None:
         """Append a line. Raises OutputError when that fails."""
