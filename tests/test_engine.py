@@ -598,12 +598,13 @@ def test_lbfgs_takes_back_a_step_that_runs_away(encoder: VGG19, photo: Tensor, p
 def test_run_reads_the_jobs_files(
     weights: Weights, photo: Tensor, photo_file: Path, painting_file: Path, tmp_path: Path
 ) -> None:
-    options: dict[str, Any] = {**SHALLOW, "steps": 2, "device": "cpu", "precision": "float32"}
     to_image(photo.flip(3)).save(start := tmp_path / "start.png")
+    machine = {"device": "cpu", "precision": "float32"}
+    options: dict[str, Any] = {**SHALLOW, **machine, "steps": 2, "init": str(start)}
     job = Stylize(
         content=str(photo_file),
         styles=(Style(path=str(painting_file)),),
-        **(options | {"init": str(start)}),
+        **options,
     )
     found = Seen(run(job))
     torch.testing.assert_close(found.started.start, photo.flip(3))
