@@ -63,18 +63,13 @@ def style_loss(
     painting's size; for paintings of the photo's size this is the published formula itself.
     Raises InputError for other shapes or an unknown form.
     """
-    mine = features if isinstance(features, Moments) else Moments.of(features)
-    gaussian = target if isinstance(target, Gaussian) else None
-    if isinstance(target, Gaussian):
-        theirs = target.moments
-    else:
-        theirs = target if isinstance(target, Moments) else Moments.of(target)
+    mine, theirs = _moments(features), _moments(target)
     if mine.second.shape != theirs.second.shape:
         raise InputError(f"style of {theirs.first.numel()} channels for features of {mine.first.numel()}")
     if form == "covariance":
         return _covariance_distance(mine, theirs)
     if form == "w2":
-        return _wasserstein(mine, gaussian or Gaussian.of(theirs))
+        return _wasserstein(mine, target if isinstance(target, Gaussian) else Gaussian.of(theirs))
     squares = (mine.gram - theirs.gram).square()
     if form == "gram":
         return squares.mean()
@@ -88,6 +83,12 @@ def style_loss(
     raise InputError(
         f"style_loss form {form!r}: choose gram, gatys, relative, covariance, w2, or keras with pixels="
     )
+
+
+def _moments(of: Tensor | Moments | Gaussian) -> Moments:
+    if isinstance(of, Gaussian):
+        return of.moments
+    return of if isinstance(of, Moments) else Moments.of(of)
 
 
 def _covariance_distance(mine: Moments, theirs: Moments) -> Tensor:
