@@ -180,3 +180,17 @@ def test_load_reads_the_installed_network(vgg: VGG19) -> None:
     loaded = VGG19.load(pooling="avg", dtype=torch.float64)
     assert (loaded.pooling, loaded.dtype) == ("avg", torch.float64)
     assert loaded.weights.sha256 == vgg.weights.sha256
+
+
+def test_a_repeated_edge_is_seen_by_the_first_layer(weights: Weights) -> None:
+    """As if the picture went on: its features are those of a padded one's inner part; the next add zeros."""
+    vgg = VGG19(weights, dtype=torch.float64)
+    picture = noise(20, 24).double().requires_grad_()
+    names = ["block1_conv1", "block1_conv2"]
+    found = vgg.features(picture, names, padding="repeat")
+    wider = vgg.features(F.pad(picture, (2, 2, 2, 2), mode="replicate"), names[:1])["block1_conv1"]
+    torch.testing.assert_close(found["block1_conv1"], wider[..., 2:-2, 2:-2])
+    weight, bias = (x.double() for x in weights.convolutions["block1_conv2"])
+    expected = F.relu(F.conv2d(found["block1_conv1"], weight, bias, padding=1))
+    torch.testing.assert_close(found["block1_conv2"], expected)
+    assert torch.autograd.grad(found["block1_conv2"].sum(), picture)[0].shape == picture.shape

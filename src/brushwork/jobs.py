@@ -174,8 +174,8 @@ class Settings(Frozen):
     )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
     padding: Literal["zeros", "repeat"] = option(
-        "what the network sees beyond the edges: zeros, as published, or the edge's own values, which "
-        "leave no frame",
+        "what the network sees beyond the picture's edges: zeros, as published, or the edge itself, which "
+        "leaves no frame",
         default="zeros",
     )
     clip: bool = option("keep pixels in range after each step", default=False)

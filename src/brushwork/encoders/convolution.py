@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, owns_gradient: bool) -> Tensor:
-    """relu(conv2d(x, weight, bias, padding=1)) of (N, C, H, W); weight and bias get no gradient.
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, owns_gradient: bool, padding: int = 1) -> Tensor:
+    """relu(conv2d(x, weight, bias, padding=padding)) of (N, C, H, W); weight and bias get no gradient.
 
     ``owns_gradient`` says that nobody else sees the gradient that will come back, so that it may be changed.
     """
-    return _ConvolutionReLU.apply(x, weight, bias, owns_gradient)  # pyright: ignore[reportReturnType]
+    return _ConvolutionReLU.apply(x, weight, bias, owns_gradient, padding)  # pyright: ignore[reportReturnType]
 
 
 def fork(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,15 +32,17 @@ def fork(x: Tensor) -> tuple[Tensor, Tensor]:
 
 class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, owns_gradient: bool) -> Tensor:
-        result = F.relu_(F.conv2d(x, weight, bias, padding=1))
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, owns_gradient: bool, padding: int
+    ) -> Tensor:
+        result = F.relu_(F.conv2d(x, weight, bias, padding=padding))
         ctx.save_for_backward(x, weight, result)
-        ctx.owns_gradient = owns_gradient
+        ctx.owns_gradient, ctx.padding = owns_gradient, [padding, padding]
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore
         x, weight, result = ctx.saved_tensors
         if ctx.owns_gradient and gradient.stride() == result.stride():
             masked = torch.ops.aten.threshold_backward.grad_input(gradient, result, 0, grad_input=gradient)
@@ -48,9 +50,9 @@ class _ConvolutionReLU(torch.autograd.Function):
             masked = torch.ops.aten.threshold_backward(gradient, result, 0)
         one = [1, 1]
         found, _, _ = torch.ops.aten.convolution_backward(
-            masked, x, weight, None, one, one, one, False, [0, 0], 1, [True, False, False]
+            masked, x, weight, None, one, ctx.padding, one, False, [0, 0], 1, [True, False, False]
         )
-        return found, None, None, None
+        return found, None, None, None, None
 
 
 class _Fork(torch.autograd.Function):

@@ -15,7 +15,6 @@ from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
 Padding = Literal["zeros", "repeat", "wrap"]
-_MODES = {"repeat": "replicate", "wrap": "circular"}
 _DEPTHS = (2, 2, 4, 4, 4)
 LAYERS = tuple(
     f"block{block}_{part}"
@@ -68,8 +67,8 @@ class VGG19:
         """Feature maps {name: (N, C, h, w)} of pictures (N, 3, H, W), RGB, sRGB-encoded, 0..1.
 
         ``layers`` are names of ``LAYERS``; computing stops at the last one. ``padding`` is what lies
-        beyond an edge: zeros, the edge's own values or the opposite side. Raises InputError for an unknown
-        layer and for a picture too small for one.
+        beyond an edge: zeros, the picture's own edge, or the opposite side at every layer. Raises
+        InputError for an unknown layer and for a picture too small for one.
         """
         wanted = check_layers(layers)
         check_size(image.shape[-2], image.shape[-1], wanted)
@@ -90,11 +89,16 @@ class VGG19:
             raise WeightsError(
                 f"{self.weights.source} has no {name}: use a whole VGG19, or layers that come before it"
             )
-        if padding == "zeros":
-            return self._convolve(name, x, last=last)
-        # The zeros that the convolution adds reach only the margin, which is cut off again.
-        padded = F.pad(x, (1, 1, 1, 1), mode=_MODES[padding]).contiguous(memory_format=torch.channels_last)
-        return self._convolve(name, padded, last=last)[..., 1:-1, 1:-1]
+        if padding == "wrap":
+            # The zeros that the convolution adds reach only the margin, which is cut off again.
+            padded = F.pad(x, (1, 1, 1, 1), mode="circular").contiguous(memory_format=torch.channels_last)
+            return self._convolve(name, padded, last=last)[..., 1:-1, 1:-1]
+        if padding == "repeat" and name == LAYERS[0]:
+            # Here alone: it is the picture's frame that shows, and padding every layer takes twice the time.
+            weight, bias = self._convolutions[name]
+            padded = F.pad(x, (1, 1, 1, 1), mode="replicate").contiguous(memory_format=torch.channels_last)
+            return convolution.convolve(padded, weight, bias, owns_gradient=not last, padding=0)
+        return self._convolve(name, x, last=last)
 
     def _convolve(self, name: str, x: Tensor, *, last: bool) -> Tensor:
         weight, bias = self._convolutions[name]
