@@ -634,3 +634,18 @@ def test_bfloat16_follows_float32(weights: Weights, photo: Tensor, painting: Ten
     assert found.started.precision == "bfloat16"
     assert found.steps[0].image.dtype == torch.float32
     assert found.totals == pytest.approx(single.totals, rel=0.05)
+
+
+def test_a_ladder_ends_at_the_recipes_own_objective(encoder: VGG19) -> None:
+    """With a filter that picks pixels the finest scale compares what a single scale would."""
+    large = torch.rand(1, 3, 130, 170, generator=torch.Generator().manual_seed(1))
+    options: dict[str, Any] = {"resize": "nearest", "size": 64, "optimizer": "sgd", "learning_rate": 1e-9}
+    alone = seen(encoder, large, large.flip(3), steps=1, scales={1.0: 1.0}, **options)
+    ladder = seen(encoder, large, large.flip(3), steps=2, scales={0.5: 1.0, 1.0: 1.0}, **options)
+    height, width = alone.pixels.shape[-2:]
+    start = resize(ladder.steps[0].image, height, width, "bicubic")
+    again = seen(
+        encoder, large, large.flip(3), steps=1, scales={1.0: 1.0}, start=start, init="f.png", **options
+    )
+    assert ladder.steps[1].losses.style == pytest.approx(again.steps[0].losses.style, rel=1e-4)
+    assert alone.started.width == ladder.started.width == 64

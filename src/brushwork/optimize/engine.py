@@ -22,7 +22,7 @@ from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
-from brushwork.optimize.variants import fit, variant_sizes, variants
+from brushwork.optimize.variants import fit, picks, variant_sizes, variants
 from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
@@ -47,7 +47,7 @@ def paint(
     """
     scales = _scales(job, sources)
     check_memory(job, scales[-1], context.free_memory())
-    sources, restore = _coloured(job, sources, scales[-1])
+    sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
     image = colour.project(job, _start(job, sources, scales[0], context))
     yield Started(
         scales[-1].width,
@@ -77,6 +77,19 @@ def paint(
                 yield event
         state = None
     yield Finished(_picture(restore(image), sources.content), losses, done)
+
+
+def _picked(job: Stylize, sources: Sources, scale: Scale) -> Sources:
+    """The pictures at the finest scale's size, when the job's filter picks pixels for a ladder."""
+    if not picks(job):
+        return sources
+    largest = max(job.style_scales)
+
+    def picked(picture: Picture, size: tuple[int, int]) -> Picture:
+        return replace(picture, pixels=resize(picture.pixels, *size, job.resize))
+
+    styles = [picked(s, style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
+    return replace(sources, content=picked(sources.content, (scale.height, scale.width)), styles=styles)
 
 
 def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Callable[[Tensor], Tensor]]:

@@ -17,11 +17,20 @@ from brushwork.optimize.scales import Scale, style_size
 
 
 def fit(settings: Settings, pixels: Tensor, height: int, width: int) -> Tensor:
-    """A photo or painting at the size at which it is measured, by the job's filter."""
-    # What picks single pixels would alias on a coarse scale's way down from a large picture.
-    shrinks = height * width * 4 < pixels.shape[-2] * pixels.shape[-1] and settings.scales.keys() != {1.0}
-    method = "area" if shrinks and settings.resize in ("nearest", "bilinear") else settings.resize
-    return resize(pixels, height, width, method)
+    """A photo or painting at the size at which it is measured, by the job's filter.
+
+    Where that picks single pixels the coarse scales average them: see ``picks``.
+    """
+    return resize(pixels, height, width, "area" if picks(settings) else settings.resize)
+
+
+def picks(settings: Settings) -> bool:
+    """Whether a ladder's filter picks single pixels, which would alias on the coarse scales.
+
+    The finest scale is then picked first, so that its objective is the recipe's, and the others are
+    averages of it.
+    """
+    return settings.resize in ("nearest", "bilinear") and len(settings.scales) > 1
 
 
 def variants(settings: Settings, painting: Tensor, scale: Scale) -> list[Tensor]:
