@@ -14,7 +14,6 @@ from brushwork.losses.statistics import Moments
 
 StyleForm = Literal["gram", "gatys", "keras", "relative", "covariance", "w2"]
 
-
 RIDGE = 1e-6
 """Added to covariances, times the target's mean variance: fewer positions than channels leave zeros."""
 
@@ -46,8 +45,7 @@ def style_loss(
     """Distance of one layer's style to a painting's, a scalar ≥ 0.
 
     ``features`` and ``target`` are feature maps (1, C, h, w) or their ``Moments``; for "w2" a ``Gaussian``
-    made once saves time. With G and A the Gram
-    matrices, N the channels and M the positions of ``features``:
+    made once saves time. With G and A the Gram matrices, N the channels and M the positions of ``features``:
 
     - "gram": mean((G/M − A/M')²), the TensorFlow tutorials';
     - "gatys": Σ(G − A)² / (4N²M²), E_l of arXiv 1508.06576, eq. 4;
@@ -63,31 +61,34 @@ def style_loss(
     painting's size; for paintings of the photo's size this is the published formula itself.
     Raises InputError for other shapes or an unknown form.
     """
-    mine = features if isinstance(features, Moments) else Moments.of(features)
-    gaussian = target if isinstance(target, Gaussian) else None
-    if isinstance(target, Gaussian):
-        theirs = target.moments
-    else:
-        theirs = target if isinstance(target, Moments) else Moments.of(target)
+    mine, theirs = (_moments(each) for each in (features, target))
     if mine.second.shape != theirs.second.shape:
         raise InputError(f"style of {theirs.first.numel()} channels for features of {mine.first.numel()}")
     if form == "covariance":
         return _covariance_distance(mine, theirs)
     if form == "w2":
-        return _wasserstein(mine, gaussian or Gaussian.of(theirs))
+        return _wasserstein(mine, target if isinstance(target, Gaussian) else Gaussian.of(theirs))
+    if form in ("gram", "gatys", "keras", "relative"):
+        return _gram_distance(mine, theirs, form, pixels)
+    raise InputError(f"style_loss form {form!r}: choose gram, gatys, keras, relative, covariance or w2")
+
+
+def _moments(style: Tensor | Moments | Gaussian) -> Moments:
+    if isinstance(style, Gaussian):
+        return style.moments
+    return style if isinstance(style, Moments) else Moments.of(style)
+
+
+def _gram_distance(mine: Moments, theirs: Moments, form: StyleForm, pixels: int | None) -> Tensor:
     squares = (mine.gram - theirs.gram).square()
-    if form == "gram":
-        return squares.mean()
-    if form == "gatys":
-        return squares.mean() / 4
     if form == "relative":
         # A flat painting has no style at a layer: the smallest normal number keeps 0/0 from being NaN.
         return squares.sum() / theirs.gram.square().sum().clamp(min=1e-30)
-    if form == "keras" and pixels:
+    if form == "keras":
+        if not pixels:
+            raise InputError("style_loss form 'keras' is told the picture's rows × columns: give pixels=")
         return squares.sum() * (mine.weight / pixels) ** 2 / (4 * 3**2)
-    raise InputError(
-        f"style_loss form {form!r}: choose gram, gatys, relative, covariance, w2, or keras with pixels="
-    )
+    return squares.mean() / (4 if form == "gatys" else 1)
 
 
 def _covariance_distance(mine: Moments, theirs: Moments) -> Tensor:
