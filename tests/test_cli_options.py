@@ -109,7 +109,8 @@ TABLE: dict[str, Change] = {
     "style_weight": Change([None, 20]),
     "tv_weight": Change([None, 500]),
     "content_layers": Change(
-        [["block2_conv2"], ["block1_conv2"], ["block1_conv2:9"], ["block1_conv2", "block2_conv2"]]
+        [["block2_conv2"], ["block1_conv2"], ["block1_conv2:9"], ["block1_conv2", "block2_conv2"]],
+        {"init": "noise"},
     ),
     "style_layers": Change(
         [

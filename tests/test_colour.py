@@ -44,7 +44,7 @@ def drawn(seed: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor
 
 def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
     measured = Moments.of(pixels.double())
-    return measured.mean, colour.covariance(measured)
+    return measured.mean, measured.covariance
 
 
 def grey_error(pixels: Tensor) -> float:
@@ -159,8 +159,8 @@ def test_transport_is_symmetric_and_carries_the_covariance() -> None:
     matrix, offset = colour.transport(source, target)
     assert torch.allclose(matrix, matrix.T)
     assert torch.allclose(matrix @ source.mean + offset, target.mean)
-    carried = matrix @ colour.covariance(source) @ matrix
-    assert torch.allclose(carried, colour.covariance(target), atol=1e-4)
+    carried = matrix @ source.covariance @ matrix
+    assert torch.allclose(carried, target.covariance, atol=1e-4)
 
 
 def test_the_grain_of_a_grey_painting_does_not_become_colour() -> None:
@@ -394,3 +394,10 @@ def test_a_job_repeats_bit_for_bit(photo: Tensor, painting: Tensor, encoder: VGG
     first, _ = painted(encoder, Picture(photo), painting, color="lock")
     again, _ = painted(encoder, Picture(photo), painting, color="lock")
     assert all(map(torch.equal, first, again))
+
+
+def test_a_cameras_pixels_are_sampled(photo: Tensor, painting: Tensor) -> None:
+    large = resize(photo, 1536, 2048, "bicubic")
+    assert colour.SAMPLE * 4 > large[0, 0].numel() > colour.SAMPLE * 3
+    few, all_of_them = (colour.match(painting, x) for x in (photo, large))
+    assert torch.allclose(few, all_of_them, atol=0.02)

@@ -13,10 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from brushwork.errors import OutputError
+from brushwork.events import Losses, Progress, Started
+from brushwork.images import Picture
+from brushwork.jobs import Stylize
+from brushwork.optimize.engine import Sources
+from brushwork.optimize.scales import Scale
 from brushwork.outputs import files
+from brushwork.outputs.writer import Writer
+from brushwork.wanted import Wanted
 from commands import BRUSHWORK, Desk, Value, environment, process
 
 LONG: dict[str, Value] = {"steps": 100_000, "output": "result.png", "trace": "t.jsonl", "quiet": True}
@@ -275,3 +284,19 @@ def test_nothing_is_saved_where_there_was_nothing_yet(desk: Desk) -> None:
     assert "style loss is inf" in complaint
     assert "best picture" not in complaint
     assert "result.png" not in desk.outputs()
+
+
+def test_a_scale_begins_with_the_best_picture_of_the_last(photo: Tensor) -> None:
+    """Not with its last trial step, which may be far off."""
+    pictures = [torch.full((1, 3, 4, 4), level / 10) for level in range(5)]
+    job = Stylize(content="p.png", styles=("a.png",), optimizer="lbfgs")  # pyright: ignore[reportArgumentType]
+    writer = Writer(
+        job, Wanted(output="r.png", checkpoint_every=0), Sources(Picture(photo), [Picture(photo)])
+    )
+    writer.handle(Started(4, 4, 4, "cpu", "float32", "w", pictures[0], [Scale(4, 4, 4)]))
+    steps = [(1, 5.0), (2, 3.0), (1, 9.0), (2, 10.0)]
+    for at, (step, total) in enumerate(steps, 1):
+        losses = Losses(total, total, 0, 0)
+        writer.handle(Progress(at, 4, 4, step, losses, 1.0, pictures[at]))
+    assert writer.best[0] == 9
+    assert writer.best[1] is pictures[1]

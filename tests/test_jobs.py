@@ -222,6 +222,10 @@ def test_a_value_out_of_bounds_is_refused(field: str, value: Any, limit: str) ->
     assert limit in message.partition(": ")[2]
 
 
+def test_a_wrong_item_is_told_and_not_that_the_rest_is_empty() -> None:
+    assert refused(style_scales=["0"]) == "--style-scales 0: should be greater than or equal to 0.1"
+
+
 def test_bounds_themselves_are_allowed() -> None:
     for field, value in {
         "size": 16, "rows": 65536, "strength": 0, "stroke_size": 1000, "tv_weight": 0, "beta1": 0,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brushwork.context import Context
+from brushwork.context import Context, _group_memory  # pyright: ignore[reportPrivateUsage]
 from brushwork.errors import InputError
 from brushwork.jobs import Settings
 from brushwork.optimize.memory import check_memory, needed
@@ -37,3 +38,25 @@ def test_unknown_free_memory_refuses_nothing() -> None:
 def test_this_machine_knows_its_free_memory() -> None:
     free = Context(torch.device("cpu"), torch.float32).free_memory()
     assert free is None or 10_000_000 < free < 10**14
+
+
+@pytest.mark.parametrize(
+    ("names", "inactive"),
+    [
+        (("memory.max", "memory.current"), "anon 1\ninactive_file 300\n"),
+        (("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"), "total_inactive_file 300\n"),
+    ],
+)
+def test_a_containers_file_cache_counts_as_free(
+    tmp_path: Path, names: tuple[str, str], inactive: str
+) -> None:
+    """The kernel counts files that were read as used, and gives them up when memory is asked for."""
+    limit, used = (tmp_path / name for name in names)
+    limit.parent.mkdir(exist_ok=True)
+    limit.write_text("1000\n")
+    used.write_text("900\n")
+    assert _group_memory(tmp_path) == 100
+    (limit.parent / "memory.stat").write_text(inactive)
+    assert _group_memory(tmp_path) == 400
+    limit.write_text("max\n")
+    assert _group_memory(tmp_path) is None

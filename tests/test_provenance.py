@@ -18,7 +18,7 @@ import brushwork
 from brushwork.encode import encode_picture, read_job
 from brushwork.errors import InputError
 from brushwork.images import read_picture
-from brushwork.jobs import Stylize
+from brushwork.jobs import Stylize, build
 from brushwork.outputs import provenance
 from commands import Desk, Value
 
@@ -177,6 +177,16 @@ def test_the_recipes_file_is_needed_no_more(desk: Desk) -> None:
 
 
 # ----------------------------------------------------------------------------------------- what may change
+
+
+def test_what_an_older_version_had_no_option_for_is_as_it_was_then(desk: Desk) -> None:
+    desk.stylize(output="result.png")
+    stored = json.loads(read_job(Path("result.png")))
+    del stored["job"]["padding"]
+    Path("old.png").write_bytes(encode_picture(read_picture("result.png"), "PNG", job=json.dumps(stored)))
+    assert (
+        build(Stylize, provenance.repeat(Path("old.png"), {})).padding == "zeros"
+    )  # now default's is "repeat"
 
 
 def test_some_options_may_be_changed(desk: Desk) -> None:

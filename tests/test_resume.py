@@ -29,6 +29,8 @@ from brushwork.optimize.scales import Scale
 from brushwork.optimize.state import give, take
 from brushwork.outputs import checkpoint
 from brushwork.outputs.pace import Pace
+from brushwork.outputs.run_folder import read_run
+from brushwork.runner import read_sources, run
 from brushwork.surfaces.terminal import Work
 from commands import BRUSHWORK, Desk, Value, environment, process
 
@@ -90,6 +92,17 @@ def test_a_killed_run_ends_bit_identical(desk: Desk, run: dict[str, Value], line
     assert Path("r.png").read_bytes() == Path("whole.png").read_bytes()
     assert Path("plot.png").read_bytes() == Path("whole-plot.png").read_bytes()
     assert not Path("r.png.run").exists()
+
+
+def test_a_resumed_run_begins_in_the_results_colours(desk: Desk) -> None:
+    """What is shown and rescued then: the picture that luminance works on is grey."""
+    kept(desk, color="luminance")
+    saved = read_run(Path("kept"))
+    started = next(run(saved.machine_job, read_sources(saved.job), saved.checkpoint))
+    assert isinstance(started, Started)
+    spread = [float((x.amax(1) - x.amin(1)).max()) for x in (saved.checkpoint.image, started.start)]
+    assert spread[0] < 1e-5
+    assert spread[1] > 0.2
 
 
 @pytest.mark.slow

@@ -16,10 +16,13 @@ from PIL import Image
 
 from brushwork.encode import read_job, to_array
 from brushwork.errors import InputError
+from brushwork.events import Progress, Started
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
+from brushwork.outputs.labels import font
 from brushwork.outputs.poster import PAPER, Labels, Tile, poster
 from brushwork.runner import read_sources
+from brushwork.surfaces.terminal import Work
 from brushwork.variations import Axis, Cell, Painted, cells, default_axes, paint, read_axis
 from commands import Desk, Outcome, arguments
 
@@ -106,6 +109,12 @@ def test_a_recipe_may_vary_and_its_rows_do_not_matter() -> None:
     assert [(cell.job.size, cell.job.rows) for cell in grid] == [(40, None)] * 2
 
 
+def test_previews_have_the_cells_size_whatever_rows_are_asked_for() -> None:
+    (cell,) = grid_of("strength=0.5", rows="300")
+    assert (cell.job.size, cell.job.rows) == (40, None)
+    assert "--rows 300" in cell.command
+
+
 def test_what_is_set_is_not_varied_unasked() -> None:
     assert default_axes({})[0].field == "strength"
     fields = [axis.field for axis in default_axes({"strength": "0.4"}) if axis]
@@ -145,6 +154,25 @@ def test_a_cell_that_diverges_leaves_the_others(desk: Desk) -> None:
     assert first.picture is not None
     assert second.picture is None
     assert "lower --learning-rate" in second.problem
+
+
+def test_the_bar_ends_with_the_last_cell(desk: Desk) -> None:
+    options = {name: str(v) if isinstance(v, int) else v for name, v in desk.quick.items()}
+    grid = cells(options | {"scales": ["0.5", "1"]}, read_axis("strength=0.3,0.9"), None, side=32, stem="s")
+    events = list(paint(grid, read_sources(grid[0].job)))
+    (started,) = [event for event in events if isinstance(event, Started)]
+    done = [event.evaluation for event in events if isinstance(event, Progress)]
+    assert done == [1, 2, 3, 4, 5, 6]
+    work = Work(started)
+    assert work.after(3) == pytest.approx(work.total / 2)
+
+
+def test_what_one_cell_lacks_is_told_before_any_is_painted(desk: Desk) -> None:
+    outcome = sheet(desk, "--across", "init=content,gone.png", "--quiet", init=None)
+    assert "gone.png: no such file" in outcome.complaint
+    across = "content_layers=block2_conv1,block5_pool"
+    assert "too small for block5_pool" in sheet(desk, "--across", across, content_layers=None).complaint
+    assert desk.outputs() == []
 
 
 # --------------------------------------------------------------------------------------------------- sheet
@@ -228,6 +256,11 @@ def test_long_headings_stay_in_their_column() -> None:
     page = poster(labels, [picture], [Tile(1, 0, 0, picture)], (40, 40))
     assert page.shape[-1] < 640
     assert bool((page[..., -20:] > 0.9).all())
+
+
+def test_names_in_other_alphabets_are_letters() -> None:
+    first, second = (bytes(font(24).getmask(letter)) for letter in "ЖЩ")  # pyright: ignore[reportArgumentType]
+    assert first != second
 
 
 def test_a_sheet_can_be_opened(desk: Desk) -> None:

@@ -35,7 +35,8 @@ class Context:
         """Bytes that can still be had: of the device, or of the system within this process's limits."""
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
-        return min(filter(None, (_system_memory(), _group_memory())), default=None)
+        known = (_system_memory(), _group_memory())
+        return min((free for free in known if free is not None), default=None)
 
     def peak_memory(self) -> int:
         """Peak bytes: the device's allocations on a GPU, this process's resident memory on a CPU."""
@@ -104,16 +105,26 @@ def _system_memory() -> int | None:
     return None
 
 
-def _group_memory() -> int | None:
+def _group_memory(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Bytes left of a container's limit (cgroup 2, then 1); None without one."""
-    root = Path("/sys/fs/cgroup")
-    for limit, used in (
-        (root / "memory.max", root / "memory.current"),
-        (root / "memory/memory.limit_in_bytes", root / "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            return int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii"))
+    for group in (root, root / "memory"):
+        for limit, used in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            with contextlib.suppress(OSError, ValueError):  # "max" is no number
+                most, taken = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
+                return most - taken + _reclaimable(group)
     return None
+
+
+def _reclaimable(group: Path) -> int:
+    """Bytes of files that were read once: they count as used, yet the kernel gives them up for the asking."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        names = ("total_inactive_file ", "inactive_file ")  # cgroup 1's with its children, cgroup 2's
+        return int(next(line for name in names for line in lines if line.startswith(name)).split()[1])
+    return 0
 
 
 def keep_freed_memory() -> None:

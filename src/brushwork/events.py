@@ -33,7 +33,7 @@ class Started:
     device: str
     precision: str
     weights: str
-    start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale
+    start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale, or resumed
     scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
     done: int = 0  # evaluations of the run that this one resumes
 

@@ -369,6 +369,8 @@ def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
         return problems[0]["msg"].removeprefix("Value error, ")
     if problems[0]["type"] == "extra_forbidden":
         return f"there is no setting {problems[0]['loc'][-1]!r}: see `brushwork stylize --help`"
+    # Of a tuple whose only item is wrong pydantic also says that it is empty.
+    problems = [problem for problem in problems if problem["type"] != "too_short"] or problems
     why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
     value = "" if problems[0]["type"] == "missing" else f" {_value(problems[0])!s:.80}"
     return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from shlex import quote
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from torch import Tensor
 
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Finished, Progress, Started
+from brushwork.events import Event, Finished, Progress, Started
+from brushwork.images import read_picture
 from brushwork.jobs import FLAGS, STARTS, Settings, Stylize, build, flag
-from brushwork.optimize.engine import Sources
+from brushwork.optimize.engine import Sources, scales_of
+from brushwork.optimize.scales import Scale
 from brushwork.recipes import names, read_recipe
-from brushwork.runner import read_sources, run
+from brushwork.runner import run
 from brushwork.weights import load_weights
 
 MOST_CELLS = 48
@@ -113,7 +116,7 @@ def cells(
             # Checked as the command will be, before the preview's size takes the place of the user's.
             job = build(Stylize, options | changes)
             command = _command(job, options | changes, f"{stem}-{number}.png")
-            small = build(Stylize, options | changes | {"size": side})
+            small = build(Stylize, options | changes | {"size": side, "rows": None})
             found.append(Cell(number, row, column, changes, small, command))
     return found
 
@@ -141,29 +144,43 @@ def _command(job: Stylize, options: dict[str, Any], output: str) -> str:
 def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progress | Painted]:
     """Paint the cells in turn; yields one Started, a Progress an evaluation over all, a Painted a cell.
 
-    The network is loaded once. A cell whose loss runs away is told and left out; closing cancels.
+    The network is loaded once. A cell whose loss runs away is told and left out; closing cancels. Raises
+    InputError before the first for what one of them cannot be painted from, or not at that size.
     """
-    encoders: dict[str, VGG19] = {}
     context, weights = context_for(grid[0].job), load_weights(grid[0].job.weights)
-    planned, done = sum(cell.job.evaluations for cell in grid), 0
-    for cell in grid:
-        job = cell.job
-        if job.pooling not in encoders:
-            made = VGG19(weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
-            encoders[job.pooling] = made
+    started = [_with_start(cell.job, sources) for cell in grid]
+    scales = [scale for cell, own in zip(grid, started, strict=True) for scale in scales_of(cell.job, own)]
+
+    @cache
+    def encoder(pooling: Literal["max", "avg"]) -> VGG19:
+        return VGG19(weights, pooling=pooling, dtype=context.dtype, device=context.device)
+
+    done = 0
+    for cell, own in zip(grid, started, strict=True):
+        events = run(cell.job, own, encoder=encoder(cell.job.pooling))
         try:
-            for event in run(job, _with_start(job, sources), encoder=encoders[job.pooling]):
-                if isinstance(event, Finished):
-                    yield Painted(cell, event.picture.pixels)
-                elif isinstance(event, Progress):
-                    yield replace(event, evaluation=done + event.evaluation, evaluations=planned)
-                elif isinstance(event, Started) and not done:
-                    yield replace(event, evaluations=planned)
+            yield from _of_sheet(events, cell, done, scales)
         except DivergedError as error:
             yield Painted(cell, None, str(error))
-        done += job.evaluations
+        done += cell.job.evaluations
+
+
+def _of_sheet(
+    events: Generator[Event], cell: Cell, done: int, scales: Sequence[Scale]
+) -> Generator[Started | Progress | Painted]:
+    """One cell's events as part of the whole sheet's, of which so many evaluations are done."""
+    planned = sum(scale.steps for scale in scales)
+    for event in events:
+        if isinstance(event, Finished):
+            yield Painted(cell, event.picture.pixels)
+        elif isinstance(event, Progress):
+            yield replace(event, evaluation=done + event.evaluation, evaluations=planned)
+        elif isinstance(event, Started) and not done:
+            yield replace(event, evaluations=planned, scales=scales)
 
 
 def _with_start(job: Stylize, sources: Sources) -> Sources:
     """The pictures with the file that this cell starts from."""
-    return sources if job.init in STARTS else replace(sources, init=read_sources(job).init)
+    if job.init in STARTS:
+        return sources
+    return replace(sources, init=read_picture(job.init, max_pixels=job.max_pixels))

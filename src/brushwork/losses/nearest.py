@@ -26,11 +26,14 @@ class Patches:
     def of(paintings: Sequence[Tensor], weights: Sequence[float], *, seed: int = 0) -> Patches:
         """Draw at most ``MOST`` positions of paintings' feature maps (1, C, h, w), by their weights."""
         generator = torch.Generator().manual_seed(seed)
+        matrices = [flatten(features).mT for features in paintings]
+        shares = [weight / sum(weights) for weight in weights]
+        # No more than the scarcest has of its share: else small paintings would all count alike.
+        most = min(MOST, *(len(matrix) / share for matrix, share in zip(matrices, shares, strict=True)))
         drawn: list[Tensor] = []
-        for features, weight in zip(paintings, weights, strict=True):
-            matrix = flatten(features).mT
-            count = max(1, round(MOST * weight / sum(weights)))
-            drawn.append(matrix[torch.randperm(len(matrix), generator=generator)[:count].to(matrix.device)])
+        for matrix, share in zip(matrices, shares, strict=True):
+            chosen = torch.randperm(len(matrix), generator=generator)[: max(1, round(most * share))]
+            drawn.append(matrix[chosen.to(matrix.device)])
         vectors = torch.cat(drawn)
         return Patches(vectors, _unit(vectors - vectors.mean(0)))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from brushwork.errors import InputError
-from brushwork.losses.statistics import flatten
+from brushwork.losses.statistics import flatten, levels
 
 DIRECTIONS = 64  # a layer; more only slow the sort, which rules the time
 LEVELS = 16384  # quantiles kept of a painting
@@ -31,10 +31,10 @@ class Projections:
         """
         matrices = [flatten(features) for features in paintings]
         directions = _directions(matrices[0], seed)
-        levels = min(LEVELS, max(matrix.shape[1] for matrix in matrices))
-        shares = [max(1, round(levels * weight / sum(weights))) for weight in weights]
+        count = min(LEVELS, max(matrix.shape[1] for matrix in matrices))
+        shares = [max(1, round(count * weight / sum(weights))) for weight in weights]
         parts = [
-            _levels((directions @ matrix).sort(dim=1).values, share)
+            levels((directions @ matrix).sort(dim=1).values, share)
             for matrix, share in zip(matrices, shares, strict=True)
         ]
         return Projections(directions, torch.cat(parts, dim=1).sort(dim=1).values)
@@ -51,7 +51,7 @@ def sliced_loss(features: Tensor, target: Projections) -> Tensor:
     if matrix.shape[0] != target.directions.shape[1]:
         raise InputError(f"style of {target.directions.shape[1]} channels for features of {matrix.shape[0]}")
     mine = (target.directions @ matrix).sort(dim=1).values
-    theirs = _levels(target.quantiles, mine.shape[1])
+    theirs = levels(target.quantiles, mine.shape[1])
     return (mine - theirs).square().mean() / target.quantiles.square().mean().clamp(min=1e-30)
 
 
@@ -59,14 +59,3 @@ def _directions(matrix: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
     drawn = torch.randn(DIRECTIONS, matrix.shape[0], generator=generator, dtype=torch.float64)
     return (drawn / drawn.norm(dim=1, keepdim=True)).to(matrix)
-
-
-def _levels(ordered: Tensor, count: int) -> Tensor:
-    """Rows (K, N) in ascending order, read at ``count`` even levels of their distribution, (K, count)."""
-    size = ordered.shape[1]
-    if count == size:
-        return ordered
-    at = (torch.arange(count, device=ordered.device, dtype=torch.float64) + 0.5) / count * size - 0.5
-    low = at.floor().clamp(0, size - 1).long()
-    high = (low + 1).clamp(max=size - 1)
-    return torch.lerp(ordered[:, low], ordered[:, high], (at - low).clamp(0, 1).to(ordered))

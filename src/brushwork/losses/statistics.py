@@ -108,3 +108,14 @@ def gram_matrix(
     if normalize not in divisor:
         raise InputError(f"normalize={normalize!r}: choose none, positions or elements")
     return _scatter(matrix) / divisor[normalize]
+
+
+def levels(ordered: Tensor, count: int) -> Tensor:
+    """Rows (K, N) in ascending order, read at ``count`` even levels of their distribution, (K, count)."""
+    size = ordered.shape[1]
+    if count == size:
+        return ordered
+    at = (torch.arange(count, device=ordered.device, dtype=torch.float64) + 0.5) / count * size - 0.5
+    low = at.floor().clamp(0, size - 1).long()
+    high = (low + 1).clamp(max=size - 1)
+    return torch.lerp(ordered[:, low], ordered[:, high], (at - low).clamp(0, 1).to(ordered))

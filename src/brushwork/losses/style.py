@@ -14,7 +14,6 @@ from brushwork.losses.statistics import Moments
 
 StyleForm = Literal["gram", "gatys", "keras", "relative", "covariance", "w2"]
 
-
 RIDGE = 1e-6
 """Added to covariances, times the target's mean variance: fewer positions than channels leave zeros."""
 
@@ -46,8 +45,7 @@ def style_loss(
     """Distance of one layer's style to a painting's, a scalar ≥ 0.
 
     ``features`` and ``target`` are feature maps (1, C, h, w) or their ``Moments``; for "w2" a ``Gaussian``
-    made once saves time. With G and A the Gram
-    matrices, N the channels and M the positions of ``features``:
+    made once saves time. With G and A the Gram matrices, N the channels and M the positions of ``features``:
 
     - "gram": mean((G/M − A/M')²), the TensorFlow tutorials';
     - "gatys": Σ(G − A)² / (4N²M²), E_l of arXiv 1508.06576, eq. 4;
@@ -70,25 +68,27 @@ def style_loss(
         return _covariance_distance(mine, theirs)
     if form == "w2":
         return _wasserstein(mine, target if isinstance(target, Gaussian) else Gaussian.of(theirs))
+    if form in ("gram", "gatys", "keras", "relative"):
+        return _gram_distance(mine, theirs, form, pixels)
+    raise InputError(f"style_loss form {form!r}: choose gram, gatys, keras, relative, covariance or w2")
+
+
+def _moments(style: Tensor | Moments | Gaussian) -> Moments:
+    if isinstance(style, Gaussian):
+        return style.moments
+    return style if isinstance(style, Moments) else Moments.of(style)
+
+
+def _gram_distance(mine: Moments, theirs: Moments, form: StyleForm, pixels: int | None) -> Tensor:
     squares = (mine.gram - theirs.gram).square()
-    if form == "gram":
-        return squares.mean()
-    if form == "gatys":
-        return squares.mean() / 4
     if form == "relative":
         # A flat painting has no style at a layer: the smallest normal number keeps 0/0 from being NaN.
         return squares.sum() / theirs.gram.square().sum().clamp(min=1e-30)
-    if form == "keras" and pixels:
+    if form == "keras":
+        if not pixels:
+            raise InputError("style_loss form 'keras' is told the picture's rows × columns: give pixels=")
         return squares.sum() * (mine.weight / pixels) ** 2 / (4 * 3**2)
-    raise InputError(
-        f"style_loss form {form!r}: choose gram, gatys, relative, covariance, w2, or keras with pixels="
-    )
-
-
-def _moments(of: Tensor | Moments | Gaussian) -> Moments:
-    if isinstance(of, Gaussian):
-        return of.moments
-    return of if isinstance(of, Moments) else Moments.of(of)
+    return squares.mean() / (4 if form == "gatys" else 1)
 
 
 def _covariance_distance(mine: Moments, theirs: Moments) -> Tensor:

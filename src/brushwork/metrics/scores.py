@@ -12,6 +12,7 @@ from torch import Tensor
 from brushwork.errors import InputError
 from brushwork.images import resize
 from brushwork.losses import total_variation
+from brushwork.losses.statistics import levels
 from brushwork.metrics.judge import SMALLEST, TAPS, Judge
 
 DIRECTIONS = 128  # random directions a layer
@@ -142,7 +143,7 @@ def sketch(features: dict[str, Tensor], *, seed: int = 0) -> dict[str, Tensor]:
         if values.shape[1] > POSITIONS:
             # Drawn and not strided: a stride would see only one phase of a dotted grain.
             values = values[:, torch.randperm(values.shape[1], generator=generator)[:POSITIONS]]
-        kept[tap] = _quantiles(directions @ values)
+        kept[tap] = levels((directions @ values).sort(dim=1).values, QUANTILES)
     return kept
 
 
@@ -155,12 +156,3 @@ def style_distances(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tenso
     differences = torch.stack([(one - target).square().mean() for one, target in pairs])
     sizes = torch.stack([target.square().mean().clamp(min=1e-12) for _, target in pairs])
     return (differences / sizes).sqrt()
-
-
-def _quantiles(projections: Tensor) -> Tensor:
-    """Rows (K, N) sorted and read at ``QUANTILES`` even levels, (K, QUANTILES), whatever N is."""
-    ordered = projections.sort(dim=1).values
-    at = (torch.arange(QUANTILES) + 0.5) / QUANTILES * ordered.shape[1] - 0.5
-    low = at.floor().clamp(0, ordered.shape[1] - 1).long()
-    high = (low + 1).clamp(max=ordered.shape[1] - 1)
-    return torch.lerp(ordered[:, low], ordered[:, high], (at - low).clamp(0, 1))

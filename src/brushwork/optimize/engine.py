@@ -45,10 +45,14 @@ def paint(
     Closing it cancels. With ``state`` it goes on from there, to the same picture. Raises InputError for a
     size the layers cannot work at, DivergedError when a loss is no number.
     """
-    scales = _scales(job, sources)
+    scales = scales_of(job, sources)
     check_memory(job, scales[-1], context.free_memory())
     sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
-    image = colour.project(job, _start(job, sources, scales[0], context))
+    if state:
+        _check_state(state, scales)
+        image = state.image.to(context.device)
+    else:
+        image = colour.project(job, _start(job, sources, scales[0], context))
     yield Started(
         scales[-1].width,
         scales[-1].height,
@@ -60,11 +64,8 @@ def paint(
         scales,
         state.evaluation if state else 0,
     )
-    done, losses = 0, Losses(math.nan, math.nan, math.nan, math.nan)
-    first = 0
-    if state:
-        first, done = state.rung, state.evaluation - state.step
-        _check_state(state, scales)
+    losses = Losses(math.nan, math.nan, math.nan, math.nan)
+    first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
         objective = _objective(job, sources, encoder, scale, context)
@@ -110,8 +111,11 @@ def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Ca
     return Sources(replace(sources.content, pixels=prepared.photo), styles, init), prepared.restore
 
 
-def _scales(job: Stylize, sources: Sources) -> list[Scale]:
-    """The ladder, without coarse scales at which a layer would have no position left."""
+def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
+    """The ladder, without coarse scales at which a layer would have no position left.
+
+    Raises InputError when the last one, of the size asked for, has none either.
+    """
     layers = [*job.content_layers, *job.style_layers]
 
     unpainted = job.strength == 0 and job.init in ("content", "recolored")
@@ -154,8 +158,7 @@ def _descend(
     if state:
         give(optimizer, state.optimizer, image.device)
         kept = _Kept(state.kept.to(image.device), state.losses)
-        image, begun = state.image.to(image.device), state.step
-        step = begun
+        begun = step = state.step
     for step in range(begun + 1, scale.steps + 1):
         evaluation = objective.evaluate(image)
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)

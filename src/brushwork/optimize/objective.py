@@ -110,17 +110,26 @@ def make_target(
     content = [name for name, weight in settings.content_layers.items() if weight * w_content]
     style = [name for name, weight in settings.style_layers.items() if weight * w_style]
     kept = torch.promote_types(encoder.dtype, torch.float32)
-    around, own = beyond(settings), settings.padding
-    measured = [encoder.features(painting, style, padding=own) if style else {} for painting in paintings]
-    targets = {name: _measure([layers[name] for layers in measured], weights, settings) for name in style}
-    del measured
-    features = encoder.features(photo, [*content, *style], padding=around) if content or style else {}
+    targets = _style_targets(encoder, settings, style, paintings, weights)
+    features = encoder.features(photo, [*content, *style], padding=beyond(settings))
     unit = dict.fromkeys(style, 1.0)
     if settings.style_unit == "photo":
         pixels = photo.shape[-2] * photo.shape[-1]
         found = {n: float(_style_loss(features[n], targets[n], settings, pixels)) for n in style}
         unit = {name: max(value, LEAST_UNIT) for name, value in found.items()}
     return Target({name: features[name].to(kept) for name in content}, targets, unit)
+
+
+def _style_targets(
+    encoder: VGG19,
+    settings: Settings,
+    layers: list[str],
+    paintings: Sequence[Tensor],
+    weights: Sequence[float],
+) -> dict[str, StyleTarget]:
+    """What each layer's style loss compares with; paintings do not wrap."""
+    measured = [encoder.features(painting, layers, padding=settings.padding) for painting in paintings]
+    return {name: _measure([found[name] for found in measured], weights, settings) for name in layers}
 
 
 LEAST_UNIT = 1e-3

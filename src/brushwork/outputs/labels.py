@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from brushwork.encode import to_image
 from brushwork.outputs.sheets import GAP
 
 INK, PAPER = "#202020", "#ffffff"
+Font = ImageFont.FreeTypeFont
 
 
 class Cell(NamedTuple):
@@ -33,12 +35,17 @@ def labelled(rows: Sequence[Sequence[Cell]], *, cell: int = 240) -> Tensor:
     for strip in strips:
         page.paste(strip, (0, top))
         top += strip.height
+    return pixels_of(page)
+
+
+def pixels_of(page: Image.Image) -> Tensor:
+    """A drawn page as a picture (1, 3, H, W)."""
     return torch.from_numpy(np.asarray(page, np.float32) / 255).permute(2, 0, 1)[None]
 
 
 def _strip(row: Sequence[Cell], cell: int) -> Image.Image:
-    font = _font(max(9, cell // 18))
-    leading = round(1.3 * font.size)
+    face = font(max(9, cell // 18))
+    leading = round(1.3 * face.size)
     thumbnails = [_thumbnail(each.picture, cell) for each in row]
     tall = max(thumbnail.height for thumbnail in thumbnails)
     words = leading * max(len(each.lines) for each in row)
@@ -49,7 +56,7 @@ def _strip(row: Sequence[Cell], cell: int) -> Image.Image:
         strip.paste(thumbnail, (left, GAP + tall - thumbnail.height))
         for number, line in enumerate(each.lines):
             place = (left, GAP + tall + 2 + number * leading)
-            pen.text(place, _cut(line, font, cell), fill=INK, font=font)
+            pen.text(place, shortened(line, face, cell), fill=INK, font=face)
     return strip
 
 
@@ -59,18 +66,20 @@ def _thumbnail(picture: Tensor, cell: int) -> Image.Image:
     return image.resize([max(1, round(side * factor)) for side in image.size], Image.Resampling.LANCZOS)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+@cache
+def font(size: int) -> Font:
+    """The letters of a sheet, so many pixels high."""
     import matplotlib  # its font has every sign that we write; Pillow's own is a small subset
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
-def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def shortened(line: str, face: Font, width: int) -> str:
     """As much of a line as fits, with an ellipsis in its middle: names differ at both ends."""
-    if font.getlength(line) <= width:
+    if face.getlength(line) <= width:
         return line
     for kept in range(len(line) - 1, 1, -1):
         short = f"{line[: kept - kept // 2]}…{line[len(line) - kept // 2 :]}"
-        if font.getlength(short) <= width:
+        if face.getlength(short) <= width:
             return short
     return "…"

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from brushwork.encode import to_image
 from brushwork.images import resize
+from brushwork.outputs.labels import font, pixels_of, shortened
 
 PAPER, INK, PENCIL, BLANK = "#fdfcf9", "#262422", "#8b867e", "#efece5"
 MARGIN, GAP = 36, 14  # pixels around everything, and between the cells
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def poster(
 ) -> Tensor:
     """Draw it, (1, 3, H, W); ``cell`` is the height and width of a picture, ``originals`` stand on top."""
     height, width = cell
-    small, plain = _font(13), _font(17)
+    small, plain = font(13), font(17)
     gutter = max((int(max(small.getlength(n), plain.getlength(v))) for n, v in labels.rows), default=0)
     left = MARGIN + (gutter + GAP if gutter else 0)
     strip = min(112, height)
@@ -64,23 +63,13 @@ def poster(
     for tile in tiles:
         corner = (left + tile.column * (width + GAP), top + tile.row * (height + GAP))
         _tile(page, draw, tile, corner, cell)
-    return (
-        torch.frombuffer(bytearray(page.tobytes()), dtype=torch.uint8)
-        .view(1, page.height, page.width, 3)
-        .permute(0, 3, 1, 2)
-        .float()
-        / 255
-    )
-
-
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
+    return pixels_of(page)
 
 
 def _header_width(labels: Labels, originals: Sequence[Tensor], strip: int) -> int:
     """Where the header's words may end: up to 440 pixels of them are shown whole."""
     pictures = sum(_scaled_width(picture, strip) + GAP for picture in originals)
-    words = max(_font(24).getlength(labels.title), _font(13).getlength(labels.subtitle))
+    words = max(font(24).getlength(labels.title), font(13).getlength(labels.subtitle))
     return MARGIN + pictures + GAP + min(440, int(words) + 1)
 
 
@@ -98,8 +87,8 @@ def _header(
         x += thumbnail.width + GAP
     space = page.width - MARGIN - (x := x + GAP)
     for text, size, colour, y in ((labels.title, 24, INK, 36), (labels.subtitle, 13, PENCIL, 62)):
-        font = _font(size)
-        draw.text((x, MARGIN + y), _fitted(text, font, space), fill=colour, font=font, anchor="ls")
+        face = font(size)
+        draw.text((x, MARGIN + y), shortened(text, face, space), fill=colour, font=face, anchor="ls")
 
 
 def _heading(
@@ -107,10 +96,8 @@ def _heading(
 ) -> None:
     """The option's name in pencil, its value in ink below."""
     for text, size, colour, drop in ((heading[0], 13, PENCIL, 0), (heading[1], 17, INK, 20)):
-        font = _font(size)
-        draw.text(
-            (place[0], place[1] + drop), _fitted(text, font, space), fill=colour, font=font, anchor=anchor
-        )
+        face, (x, y) = font(size), place
+        draw.text((x, y + drop), shortened(text, face, space), fill=colour, font=face, anchor=anchor)
 
 
 def _tile(
@@ -120,21 +107,12 @@ def _tile(
     if tile.picture is None:
         draw.rectangle((x, y, x + width - 1, y + height - 1), fill=BLANK)
         middle = (x + width // 2, y + height // 2)
-        draw.text(middle, tile.word, fill=PENCIL, font=_font(13), anchor="mm")
+        draw.text(middle, tile.word, fill=PENCIL, font=font(13), anchor="mm")
     else:
         image = to_image(tile.picture)
         page.paste(image, (x + (width - image.width) // 2, y + (height - image.height) // 2))
     # The number stands on a notch of paper cut out of the picture's corner.
-    font, number = _font(14), str(tile.number)
-    notch = (x, y + height - 20, x + int(font.getlength(number)) + 10, y + height)
+    face, number = font(14), str(tile.number)
+    notch = (x, y + height - 20, x + int(face.getlength(number)) + 10, y + height)
     draw.rectangle(notch, fill=PAPER)
-    draw.text((x + 2, y + height - 3), number, fill=INK, font=font, anchor="ls")
-
-
-def _fitted(text: str, font: Font, space: int) -> str:
-    """The text, shortened when it is wider than ``space`` pixels."""
-    if font.getlength(text) <= space:
-        return text
-    while text and font.getlength(text + "…") > space:
-        text = text[:-1]
-    return text + "…"
+    draw.text((x + 2, y + height - 3), number, fill=INK, font=face, anchor="ls")

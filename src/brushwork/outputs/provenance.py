@@ -47,6 +47,8 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
         job, files = dict(stored["job"]), dict(stored["inputs"])
         if not {"content", "styles"} <= job.keys():
             raise KeyError("content")
+        # What brushwork did before it had an option is that option's default, whatever recipes say now.
+        job = {name: field.default for name, field in Settings.model_fields.items()} | job
         if "recipe" in changes:
             job = {name: value for name, value in job.items() if name not in Settings.model_fields}
         # "auto" may choose otherwise another day; what ran then is what repeats the picture.

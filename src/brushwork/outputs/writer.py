@@ -116,7 +116,7 @@ class Writer:
             self.notes.append(
                 f"torch was {was['torch']} and is {made['torch']}: the result may differ in the last bits"
             )
-        self.checkpoint, self.latest, self.best = saved.checkpoint, saved.checkpoint.image, saved.memory.best
+        self.checkpoint, self.best = saved.checkpoint, saved.memory.best
         self._snapshots = list(saved.memory.snapshots)
         if self.wanted.plot:
             self._curve = curve_of(saved.trace)
@@ -160,7 +160,9 @@ class Writer:
 
     def _step(self, event: Progress) -> None:
         # The losses were measured before the step, on the picture that came with the event before.
-        if event.losses.total < self.best[0] or event.step == 1:
+        if event.step == 1 and self.job.optimizer == "lbfgs" and self.best[1] is not None:
+            self.best = (event.losses.total, self.best[1])  # a scale begins with the best of the last
+        elif event.losses.total < self.best[0] or event.step == 1:
             self.best = (event.losses.total, self.latest)
         self.latest = event.image
         if self.wanted.plot:

@@ -41,15 +41,19 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
     record = json.dumps({"cells": report}) if wanted.metadata else None
     files.write_or_rescue(place, encode_picture(picture, format_of(place), job=record))
-    if as_json:
-        seconds = round(process_seconds(), 3)
-        text = json.dumps({"output": str(place), "cells": report, "seconds": seconds})
-    else:
-        text = "\n".join(f"{cell.number:>2}  {cell.command}" for cell in grid)
-    files.write_standard_output(f"{text}\n".encode())
+    _tell(place, report, as_json=as_json)
     if not quiet or not is_whole:
         say(f"wrote {place}" if is_whole else f"interrupted; the sheet so far is in {place}")
     return DONE if is_whole else INTERRUPTED
+
+
+def _tell(place: Path, report: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """The numbered commands, on standard output."""
+    text = "\n".join(f"{cell['number']:>2}  {cell['command']}" for cell in report)
+    if as_json:
+        seconds = round(process_seconds(), 3)
+        text = json.dumps({"output": str(place), "cells": report, "seconds": seconds})
+    files.write_standard_output(f"{text}\n".encode())
 
 
 def _default_place(job: Stylize) -> Path:
@@ -76,21 +80,23 @@ def _drain(
 def _draw(
     grid: Sequence[Cell], painted: dict[int, Painted], axes: Sequence[Axis | None], sources: Sources
 ) -> Tensor:
-    job = grid[0].job
-    fixed = (
-        "" if any(axis and axis.field == "recipe" for axis in axes) else f" of recipe {Path(job.recipe).stem}"
-    )
-    paintings = " and ".join(Path(style.path).stem for style in job.styles)
-    labels = Labels(
-        f"{Path(job.content).stem} after {paintings}",
-        f"{len(grid)} variations{fixed}; each number's command paints it at full size",
-        *(_headings(axis) for axis in axes),
-    )
     tiles = [_tile(cell, painted.get(cell.number)) for cell in grid]
     originals = [picture.pixels for picture in (sources.content, *sources.styles)]
     photo = sources.content.pixels.shape[-2:]
-    sizes = [result_size(cell.job, photo) for cell in grid]
-    return poster(labels, originals, tiles, (max(h for h, _ in sizes), max(w for _, w in sizes)))
+    heights, widths = zip(*(result_size(cell.job, photo) for cell in grid), strict=True)
+    return poster(_labels(grid, axes), originals, tiles, (max(heights), max(widths)))
+
+
+def _labels(grid: Sequence[Cell], axes: Sequence[Axis | None]) -> Labels:
+    job = grid[0].job
+    paintings = " and ".join(Path(style.path).stem for style in job.styles)
+    varies = any(axis and axis.field == "recipe" for axis in axes)
+    what = f"{len(grid)} variations" + ("" if varies else f" of recipe {Path(job.recipe).stem}")
+    return Labels(
+        f"{Path(job.content).stem} after {paintings}",
+        f"{what}; each number's command paints it at full size",
+        *(_headings(axis) for axis in axes),
+    )
 
 
 def _headings(axis: Axis | None) -> list[tuple[str, str]]:
