@@ -117,7 +117,7 @@ def test_ctrl_c_without_metadata_names_photo_and_styles(desk: Desk) -> None:
 @pytest.mark.slow
 def test_ctrl_c_twice_stops_at_once(desk: Desk) -> None:
     """In the middle of a long evaluation the second one does not wait; either way no traceback, no rest."""
-    big: dict[str, Value] = {"size": 200, "weights": None, "style_layers": ["block5_conv1"]}
+    big: dict[str, Value] = {"size": 400, "weights": None, "style_layers": ["block5_conv1"]}
     running = started(desk, wait=1, **big)
     running.send_signal(signal.SIGINT)
     time.sleep(0.15)
@@ -128,7 +128,7 @@ def test_ctrl_c_twice_stops_at_once(desk: Desk) -> None:
     left = {"result.png", "t.jsonl", "tmp"}
     assert {name for name in desk.outputs() if not name.startswith("result.png.run")} <= left
     if "result.png" in desk.outputs():  # it was quick enough
-        assert desk.picture("result.png").shape == (150, 200, 3)
+        assert desk.picture("result.png").shape == (300, 400, 3)
 
 
 @pytest.mark.slow
