@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Generator
 from contextlib import chdir, closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -107,6 +108,7 @@ def _job(repeated: str | None, options: dict[str, Any]) -> Stylize:
 
 def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Saved | None = None) -> int:
     """Run a job in the terminal, or go on with a saved one: progress, files, JSON; returns the status."""
+    _load()
     from brushwork.context import context_for, keep_freed_memory
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
@@ -130,6 +132,14 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
     elif not quiet:
         say(f"wrote {writer.name}")
     return DONE
+
+
+def _load() -> None:
+    """Import what takes seconds. Some of torch's imports swallow a Ctrl-C: it is noted, and raised after."""
+    with interruptible() as interrupted:
+        import_module("brushwork.outputs.writer")
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
