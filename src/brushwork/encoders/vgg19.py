@@ -176,6 +176,11 @@ def smallest_side(layers: Iterable[str]) -> int:
     return 2 ** sum(name.endswith("pool") for name in LAYERS[: last + 1])
 
 
+def channels(layer: str) -> int:
+    """The channels of a layer."""
+    return min(64 * 2 ** (int(layer[len("block")]) - 1), 512)
+
+
 def reach(layer: str, first: int, last: int) -> tuple[int, int]:
     """The pixels [first, last) of an unbounded row that the cells [first, last) of a layer see."""
     for name in reversed(LAYERS[: LAYERS.index(layer) + 1]):

@@ -14,7 +14,7 @@ from brushwork.losses.statistics import Moments
 
 StyleForm = Literal["gram", "gatys", "keras", "relative", "covariance", "w2"]
 
-RIDGE = 1e-3
+RIDGE = 1e-4
 """Added to covariances, times the target's mean variance: fewer positions than channels leave zeros."""
 
 

@@ -20,8 +20,8 @@ from brushwork.losses.statistics import flatten
 from brushwork.optimize.vault import Vault
 
 Pull = Callable[[int, Tensor], tuple[float, Tensor]]
-"""Takes a tile's number and its own features (1, C, h, w); gives its own part of the loss, which ``close`` did
-not have yet, and the gradient of the whole loss by these features."""
+"""Takes a tile's number and its own features (1, C, h, w); gives its part of the loss, if ``close`` did not
+have it yet, and the gradient of the whole loss by these features."""
 
 
 class Tally(Protocol):
@@ -78,13 +78,12 @@ class MomentsTally:
             loss = self.factor * style_loss(
                 moments, self.target, form=self.settings.style_loss, pixels=self.pixels
             )
-            by_first, by_second = torch.autograd.grad(loss, (first, second), allow_unused=True)
-        both = by_second + by_second.mT
+            # The Gram forms do not look at means.
+            gradients = torch.autograd.grad(loss, (first, second), materialize_grads=True)
+        by_first, both = gradients[0], gradients[1] + gradients[1].mT
 
         def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
-            gradient = flatten(features).mT @ both
-            if by_first is not None:
-                gradient += by_first
+            gradient = torch.addmm(by_first, flatten(features).mT, both)
             return 0.0, gradient.mT.view(features.shape)
 
         return float(loss.detach()), pull

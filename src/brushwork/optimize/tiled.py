@@ -191,7 +191,7 @@ def make_tiled_target(
     content = [name for name, weight in settings.content_layers.items() if weight * w_content]
     style = [name for name, weight in settings.style_layers.items() if weight * w_style]
     targets = measure_paintings(encoder, settings, style, paintings, weights, side, vault)
-    tiles = tiling(*photo.shape[-2:], side, [*content, *style], wrap=settings.tileable)
+    tiles = tiling(photo.shape[-2], photo.shape[-1], side, [*content, *style], wrap=settings.tileable)
     pixels = photo.shape[-2] * photo.shape[-1]
     asked = style if settings.style_unit == "photo" else []
     tallies = {name: make_tally(targets[name], settings, pixels, 1.0, vault) for name in asked}
@@ -259,7 +259,7 @@ def measure_paintings(
     sizes = [painting.shape[-2:] for painting in paintings]
     gathered = {name: _gatherers(settings, name, sizes, weights, vault) for name in layers}
     for number, painting in enumerate(paintings if layers else ()):
-        for tile in tiling(*painting.shape[-2:], side, layers):
+        for tile in tiling(painting.shape[-2], painting.shape[-1], side, layers):
             features = encoder.features(tile.read(painting), layers, padding=settings.padding)
             for name in layers:
                 gathered[name][number].add(tile, tile.own(features[name], name))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -108,12 +109,12 @@ def _spans(size: int, side: int, layers: Sequence[str], wrap: bool) -> Iterator[
     units = math.ceil(size / lattice)
     count = math.ceil(units / max(1, math.ceil(side / lattice)))
     ends = [lattice * (units * i // count) for i in range(count)] + [size]
-    for first, last in zip(ends, ends[1:], strict=False):
+    for first, last in pairwise(ends):
         yield Span(size, (first, last), _seen(first, last, size, layers, wrap))
 
 
 def _seen(first: int, last: int, size: int, layers: Sequence[str], wrap: bool) -> Range:
-    """The pixels that the cells beginning in [first, last) see at any of the layers, and one for variation."""
+    """The pixels that the cells beginning in [first, last) see at any of the layers, and one more."""
     lattice, ranges = smallest_side(layers), [(first, last + 1)]
     for layer in layers:
         stride = smallest_side([layer])

@@ -17,8 +17,8 @@ from torch import Tensor
 class Vault:
     """Keeps tensors; on disk, when told so, in a folder that goes with the vault.
 
-    A tensor on disk is an ordinary one whose memory is a mapped file: it costs resident memory from when it is
-    touched until it is released. On systems without ``madvise`` the kernel alone decides.
+    A tensor on disk is an ordinary one whose memory is a mapped file: it is resident from when it is touched
+    until it is released. On systems without ``madvise`` the kernel alone decides.
     """
 
     on_disk: bool = False

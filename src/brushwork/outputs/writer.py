@@ -83,7 +83,7 @@ class Writer:
             self._step(event)
         elif isinstance(event, Checkpoint):
             self._pause(event)
-        else:
+        elif isinstance(event, Finished):
             self.finished = event
 
     def _start(self, event: Started) -> None:
