@@ -17,39 +17,12 @@ from brushwork.metrics import Judge, Scores, Yardstick
 from brushwork.metrics.judge import TAPS
 from brushwork.metrics.scores import cover, perceptual, sketch, style_distances
 from brushwork.surfaces.cli import call
-
-DEPTHS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-
-
-@pytest.fixture(scope="session")
-def judge_tensors() -> dict[str, Tensor]:
-    """A network of VGG16's shapes, smaller numbers than a trained one's but not trivial."""
-    generator = torch.Generator().manual_seed(0)
-    tensors: dict[str, Tensor] = {}
-    inputs = 3
-    for block, outputs in zip(DEPTHS, (64, 128, 256, 512, 512), strict=True):
-        for place in block:
-            scale = (2 / (9 * inputs)) ** 0.5
-            tensors[f"features.{place}.weight"] = scale * torch.randn(
-                outputs, inputs, 3, 3, generator=generator
-            )
-            tensors[f"features.{place}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
-            inputs = outputs
-    for index, channels in enumerate((64, 128, 256, 512, 512)):
-        tensors[f"lin{index}.weight"] = torch.rand(1, channels, 1, 1, generator=generator)
-    return tensors
+from reference import VGG16_BLOCKS
 
 
 @pytest.fixture(scope="session")
 def judge(judge_tensors: dict[str, Tensor]) -> Judge:
     return Judge(judge_tensors)
-
-
-@pytest.fixture(scope="session")
-def weights_file(judge_tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("judge") / "judge.pth"
-    torch.save(judge_tensors, path)
-    return path
 
 
 def pictures() -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +47,7 @@ def reference_lpips(tensors: dict[str, Tensor], a: Tensor, b: Tensor) -> float:
         std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
         x = (x.double() - mean) / std
         taps: list[Tensor] = []
-        for block in DEPTHS:
+        for block in VGG16_BLOCKS:
             x = F.max_pool2d(x, 2) if taps else x
             for place in block:
                 weight = tensors[f"features.{place}.weight"].double()
@@ -153,10 +126,10 @@ def save(path: Path, picture: Tensor) -> str:
     return str(path)
 
 
-def test_the_command(tmp_path: Path, weights_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, judge_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
     line = ["evaluate", "--content", names[0], "--style", names[1], names[2], names[0]]
-    line += ["--metric-weights", str(weights_file)]
+    line += ["--metric-weights", str(judge_file)]
     sheet, table = str(tmp_path / "sheet.png"), str(tmp_path / "scores.csv")
     assert call([*line, "--json", "--sheet", sheet, "--csv", table]) == 0
     report = json.loads(capfd.readouterr().out)

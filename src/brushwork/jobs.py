@@ -335,6 +335,12 @@ class Evaluate(Frozen):
         "FILE",
         default=(),
     )
+    artfid_weights: str | None = option(
+        "also score whole folders by ArtFID, with the art-fid package's Inception-v3 (art_inception.pth); "
+        "its LPIPS is VGG16's here and AlexNet's in published values, so the two do not compare",
+        "FILE",
+        default=None,
+    )
     metric_seed: int = option("seed of the random directions", "N", default=0, ge=0, le=2**31)
 
 

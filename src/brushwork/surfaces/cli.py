@@ -284,6 +284,7 @@ def evaluate(
     content: LPIPS to the photo, 0 the photo, 1 the painting. style: distance to the painting, 1 the photo,
     0 the painting. Both small is good; photo and painting themselves stand beside the results. With folders,
     results are told by their names: PHOTO-ART.png, and PHOTO-ART.1.png, PHOTO-ART.2.png for several seeds.
+    Such sets can also be scored by ArtFID.
     """
     from brushwork.metrics.judge import DOWNLOADED
     from brushwork.surfaces.evaluate import show_scores
