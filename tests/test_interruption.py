@@ -297,6 +297,6 @@ def test_a_scale_begins_with_the_best_picture_of_the_last(photo: Tensor) -> None
     steps = [(1, 5.0), (2, 3.0), (1, 9.0), (2, 10.0)]
     for at, (step, total) in enumerate(steps, 1):
         losses = Losses(total, total, 0, 0)
-        writer.handle(Progress(at, 4, 4, step, losses, 1.0, pictures[at]))
+        writer.handle(Progress(at, 4, 0, 4, step, losses, 1.0, pictures[at]))
     assert writer.best[0] == 9
     assert writer.best[1] is pictures[1]

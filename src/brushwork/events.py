@@ -44,7 +44,8 @@ class Progress:
 
     evaluation: int  # from 1, over all scales
     evaluations: int
-    scale: int  # long side in pixels
+    rung: int  # which of ``Started.scales``
+    scale: int  # its long side in pixels
     step: int  # from 1, within the scale
     losses: Losses  # before the step
     gradient_norm: float

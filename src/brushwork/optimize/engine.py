@@ -169,7 +169,7 @@ def _descend(
         if job.clip:
             after = after.clamp(0, 1)
         kept = _better(job, kept, image, after, losses)
-        yield Progress(done + step, planned, scale.long_side, step, losses, norm, after)
+        yield Progress(done + step, planned, rung, scale.long_side, step, losses, norm, after)
         image = after
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
