@@ -148,6 +148,25 @@ def test_the_command(tmp_path: Path, judge_file: Path, capfd: pytest.CaptureFixt
     assert "--overwrite" in capfd.readouterr().err
 
 
+def test_files_that_are_in_each_others_way_and_names_that_are_too_long(
+    tmp_path: Path, judge_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
+    line = ["evaluate", "--content", names[0], "--style", names[1], "--metric-weights", str(judge_file)]
+    assert call([*line, names[2], "--csv", f"{tmp_path}/a.png", "--sheet", f"{tmp_path}/a.png"]) == 2
+    assert "give each its own name" in capfd.readouterr().err
+    assert call([*line, "x" * 300]) == 2
+    told = capfd.readouterr().err
+    assert "File name too long" in told
+    assert told.count("\n") == 1
+
+
+def test_a_flat_picture_is_no_measure_of_roughness(judge: Judge) -> None:
+    photo, _, result = pictures()
+    scores = score(judge, result, photo, torch.full_like(photo, 0.5))
+    assert 10 < scores.roughness_painting < 1000
+
+
 def test_without_weights_one_line_says_how_to_get_them(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,7 +193,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("steps", 1.5, "integer"),
     ("epochs", 0, "1"),
     ("steps_per_epoch", 0, "1"),
-    ("init", "", "1 character"),
+    ("init", "", "is empty"),
     ("pooling", "sum", "'max' or 'avg'"),
     ("clip", "perhaps", "boolean"),
     ("keep", "worst", "'last', 'best' or 'after-best'"),
@@ -203,7 +203,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("rounding", "up", "'round' or 'truncate'"),
     ("snapshot_every", 0, "1"),
     ("snapshot_offset", -1, "0"),
-    ("content", "", "1 character"),
+    ("content", "", "is empty"),
     ("recipe", 5, "string"),
     ("device", "gpu", "cuda"),
     ("precision", "float16", "'auto', 'float32' or 'bfloat16'"),
@@ -218,7 +218,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
 def test_a_value_out_of_bounds_is_refused(field: str, value: Any, limit: str) -> None:
     """The message names the flag, the value and the limit."""
     message = refused(**{field: value})
-    assert f"{flag(field)} {value}: " in message
+    assert f"{flag(field)} {value}".strip() + ": " in message
     assert limit in message.partition(": ")[2]
 
 

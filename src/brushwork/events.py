@@ -36,6 +36,7 @@ class Started:
     start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale, or resumed
     scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
     done: int = 0  # evaluations of the run that this one resumes
+    part: str = "scale"  # what ``scales`` are: those of a sheet's cells follow each other
 
 
 @dataclass(frozen=True)

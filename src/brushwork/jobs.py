@@ -378,7 +378,7 @@ def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
     # Of a tuple whose only item is wrong pydantic also says that it is empty.
     problems = [problem for problem in problems if problem["type"] != "too_short"] or problems
     why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
-    value = "" if problems[0]["type"] == "missing" else f" {_value(problems[0])!s:.80}"
+    value = "" if problems[0]["type"] in ("missing", "string_too_short") else f" {_value(problems[0])!s:.80}"
     return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"
 
 
@@ -393,6 +393,8 @@ def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
     message = (
         problem["msg"].removeprefix("Value error, ").replace("Input should", "should").split(", unable")[0]
     )
+    if problem["type"] == "string_too_short":
+        return "is empty"
     if problem["type"] != "string_pattern_mismatch":
         return message
     if field.endswith("_layers"):

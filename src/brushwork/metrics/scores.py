@@ -17,6 +17,7 @@ from brushwork.metrics.judge import SMALLEST, TAPS, Judge
 
 DIRECTIONS = 128  # random directions a layer
 POSITIONS = 16384  # of a layer at most, drawn at random: sorting took longer than the network
+SMOOTH = 1e-3  # the least total variation that others are divided by: a flat picture has none
 QUANTILES = 512  # levels at which sorted projections of different lengths are compared
 
 
@@ -73,7 +74,7 @@ class Yardstick:
         return Scores(
             perceptual(self._judge, features, self._photo) / self.lpips,
             float(self._shares @ self._distances(result, features)) / self._swd,
-            *(rough / max(variation, 1e-9) for variation in self._variation),
+            *(rough / max(variation, SMOOTH) for variation in self._variation),
         )
 
     def _sketches(

@@ -114,7 +114,7 @@ def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Ca
 def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
     """The ladder, without coarse scales at which a layer would have no position left.
 
-    Raises InputError when the last one, of the size asked for, has none either.
+    Raises InputError when the last one, of the size asked for, has none either, or a painting there.
     """
     layers = [*job.content_layers, *job.style_layers]
 
@@ -129,6 +129,9 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
 
     scales = ladder(job, sources.content.pixels.shape[-2:], fits)
     check_size(scales[-1].height, scales[-1].width, layers)
+    for style, painting in zip(job.styles, sources.styles, strict=True):
+        for size in variant_sizes(job, painting.pixels.shape[-2:], scales[-1]):
+            check_size(*size, job.style_layers, style.path)
     return scales
 
 
@@ -164,7 +167,7 @@ def _descend(
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
-            _check(losses, norm, image, done + step, kept)
+            _check(job, losses, norm, image, done + step, kept)
         after = optimizer.step(image, losses.total, gradient) if norm else image
         if job.clip:
             after = after.clamp(0, 1)
@@ -197,7 +200,9 @@ def _better(job: Stylize, kept: _Kept | None, image: Tensor, after: Tensor, loss
     return _Kept(image if keep == "best" else after, losses)
 
 
-def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None) -> None:
+def _check(
+    job: Stylize, losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None
+) -> None:
     """Raise DivergedError when a term or the gradient is no number, or when the picture runs away."""
     terms = {"content": losses.content, "style": losses.style, "total variation": losses.tv}
     wrong = [f"{name} loss is {value}" for name, value in terms.items() if not math.isfinite(value)]
@@ -209,10 +214,10 @@ def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _K
     elif not wrong and risen and float(image.abs().max()) > FAR:
         wrong = [f"{worst} loss rose to {terms[worst]:.3g}"]
     if wrong:
-        raise DivergedError(
-            f"evaluation {evaluation}: the {', the '.join(wrong)}; "
-            "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
-        )
+        remedy = "lower the weight of that term"
+        if job.optimizer != "lbfgs":
+            remedy = "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
+        raise DivergedError(f"evaluation {evaluation}: the {', the '.join(wrong)}; {remedy}")
 
 
 def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, context: Context) -> Objective:

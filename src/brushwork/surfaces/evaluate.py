@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from brushwork.encode import encode_picture, format_of
+from brushwork.errors import OutputError
 from brushwork.evaluation import (
     Row,
     Spread,
@@ -47,6 +48,8 @@ def show_scores(
     job: Evaluate, *, csv_file: str | None, sheet: str | None, as_json: bool, overwrite: bool
 ) -> None:
     """Score a job's pictures; writes the table or JSON to stdout and the files that are asked for."""
+    if csv_file and sheet and Path(csv_file).absolute() == Path(sheet).absolute():
+        raise OutputError(f"--csv and --sheet both want {sheet}: give each its own name")
     for name in filter(None, (csv_file, sheet)):
         files.check_place(Path(name), overwrite=overwrite)
     kind = format_of(Path(sheet)) if sheet else ""
