@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_from_the_start_is_found_before_the_work(desk: Desk)
     try:
         (disk / "earlier.png").write_bytes(bytes(60_000))
         complaint = desk.stylize(output="disk/earlier.png", size=64, json=None).complaint
-        assert "0 MB free" in complaint and "free some space" in complaint
+        assert "4 kB free and 25 kB needed: free some space" in complaint
         complaint = desk.stylize(record="disk/film", json=None).complaint
         assert "free some space" in complaint
         assert (disk / "earlier.png").stat().st_size == 60_000
@@ -247,7 +247,7 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 
 
 def test_too_little_space_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"MB free and 1000000000000 MB needed: free some space"):
+    with pytest.raises(OutputError, match=r"kB free and 1,000,000,000,000,000 kB needed: free some space"):
         files.check_place(tmp_path / "a.png", overwrite=False, need=10**18)
 
 

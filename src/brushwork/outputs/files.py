@@ -37,7 +37,7 @@ def check_folder(folder: Path, need: int = 0) -> None:
         raise OutputError(f"{folder}: {error.strerror}: choose a folder that can be written to") from error
     if free < need:
         raise OutputError(
-            f"{folder}: {free / 1e6:.3g} MB free and {need / 1e6:.3g} MB needed: free some space"
+            f"{folder}: {free // 1000:,} kB free and {-(-need // 1000):,} kB needed: free some space"
         )
 
 
