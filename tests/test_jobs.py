@@ -94,7 +94,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         name: choices(name)
         for name in (
             *("color", "content_loss", "style_loss", "style_unit", "tv_loss", "units", "optimizer"),
-            *("adam", "padding", "pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
+            *("adam", "padding", "pooling", "keep", "resize", "size_rounding", "style_shape", "style_margin"),
+            "rounding",
         )
     },
 }  # fmt: skip
@@ -200,6 +201,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("resize", "cubic", "'nearest', 'bilinear', 'bicubic', 'lanczos' or 'area'"),
     ("size_rounding", "ceil", "'round' or 'floor'"),
     ("style_shape", "square", "'own' or 'photo'"),
+    ("style_margin", "cut", "'keep' or 'crop'"),
     ("rounding", "up", "'round' or 'truncate'"),
     ("snapshot_every", 0, "1"),
     ("snapshot_offset", -1, "0"),

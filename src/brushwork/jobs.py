@@ -191,6 +191,10 @@ class Settings(Frozen):
     style_shape: Literal["own", "photo"] = option(
         "the painting keeps its own aspect or is squeezed to the photo's size", default="own"
     )
+    style_margin: Literal["keep", "crop"] = option(
+        "a scanned painting's margin of one colour, a tenth of a side at most: part of the style, or cut off",
+        default="keep",
+    )
     tileable: bool = option(
         "the result wraps around without a seam; its sides become multiples of 16", default=False
     )

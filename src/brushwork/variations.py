@@ -16,7 +16,7 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Progress, Started
 from brushwork.images import read_picture
 from brushwork.jobs import FLAGS, STARTS, Settings, Stylize, build, flag
-from brushwork.optimize.engine import Sources, scales_of
+from brushwork.optimize.engine import Sources, scales_of, trimmed
 from brushwork.optimize.scales import Scale
 from brushwork.recipes import names, read_recipe
 from brushwork.runner import run
@@ -149,7 +149,7 @@ def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progres
     """
     context, weights = context_for(grid[0].job), load_weights(grid[0].job.weights)
     started = [_with_start(cell.job, sources) for cell in grid]
-    ladders = [scales_of(cell.job, own) for cell, own in zip(grid, started, strict=True)]
+    ladders = [scales_of(cell.job, trimmed(cell.job, own)) for cell, own in zip(grid, started, strict=True)]
 
     @cache
     def encoder(pooling: Literal["max", "avg"]) -> VGG19:

@@ -17,6 +17,7 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
+from brushwork.margins import without_margin
 from brushwork.optimize.memory import check_memory
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
@@ -45,6 +46,7 @@ def paint(
     Closing it cancels. With ``state`` it goes on from there, to the same picture. Raises InputError for a
     size the layers cannot work at, DivergedError when a loss is no number.
     """
+    sources = trimmed(job, sources)
     scales = scales_of(job, sources)
     check_memory(job, scales[-1], context.free_memory())
     sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
@@ -78,6 +80,14 @@ def paint(
                 yield event
         state = None
     yield Finished(_picture(restore(image), sources.content), losses, done)
+
+
+def trimmed(job: Stylize, sources: Sources) -> Sources:
+    """The pictures with their paintings' margins cut off, when the job says so."""
+    if job.style_margin == "keep":
+        return sources
+    styles = [replace(picture, pixels=without_margin(picture.pixels)) for picture in sources.styles]
+    return replace(sources, styles=styles)
 
 
 def _picked(job: Stylize, sources: Sources, scale: Scale) -> Sources:
@@ -114,7 +124,8 @@ def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Ca
 def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
     """The ladder, without coarse scales at which a layer would have no position left.
 
-    Raises InputError when the last one, of the size asked for, has none either, or a painting there.
+    ``sources`` are ``trimmed`` ones. Raises InputError when the last scale, of the size asked for, has none
+    either, or a painting there.
     """
     layers = [*job.content_layers, *job.style_layers]
 
