@@ -363,7 +363,7 @@ def test_the_table_tells_the_count_and_the_reservations(
 
 def test_no_artfid_of_one_pair_or_without_weights(folders: Desk, judge_file: Path, art_file: Path) -> None:
     refused = folders.call(*line(judge_file, art_file, "out/dog-ink.1.png", "out/dog-ink.2.png"))
-    assert "2 results of 1 painting" in refused.complaint
+    assert "results: 2, paintings: 1" in refused.complaint
     plain = [
         word for word in line(judge_file, art_file, "out") if word not in (str(art_file), "--artfid-weights")
     ]

@@ -50,7 +50,7 @@ def art_network(job: Evaluate, pairs: Sequence[Pair]) -> Inception | None:
     paintings = len({pair.painting for pair in pairs})
     if min(results, paintings) < 2:
         raise InputError(
-            f"--artfid-weights: {results} results of {paintings} paintings are no sets to compare: ArtFID "
+            f"--artfid-weights: results: {results}, paintings: {paintings}, are no sets to compare: ArtFID "
             "needs two of both at least, and hundreds to mean something"
         )
     return Inception.load(job.artfid_weights)
