@@ -36,6 +36,7 @@ class Started:
     start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale, or resumed
     scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
     done: int = 0  # evaluations of the run that this one resumes
+    part: str = "scale"  # what ``scales`` are: those of a sheet's cells follow each other
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Progress:
 
     evaluation: int  # from 1, over all scales
     evaluations: int
-    scale: int  # long side in pixels
+    rung: int  # which of ``Started.scales``
+    scale: int  # its long side in pixels
     step: int  # from 1, within the scale
     losses: Losses  # before the step
     gradient_norm: float
