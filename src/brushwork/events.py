@@ -37,6 +37,7 @@ class Started:
     scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
     done: int = 0  # evaluations of the run that this one resumes
     plan: str = ""  # how the work is fitted into memory, in words; empty when it is done in one piece
+    part: str = "scale"  # what ``scales`` are: those of a sheet's cells follow each other
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Progress:
 
     evaluation: int  # from 1, over all scales
     evaluations: int
-    scale: int  # long side in pixels
+    rung: int  # which of ``Started.scales``
+    scale: int  # its long side in pixels
     step: int  # from 1, within the scale
     losses: Losses  # before the step
     gradient_norm: float

@@ -202,6 +202,10 @@ class Settings(Frozen):
     style_shape: Literal["own", "photo"] = option(
         "the painting keeps its own aspect or is squeezed to the photo's size", default="own"
     )
+    style_margin: Literal["keep", "crop"] = option(
+        "a scanned painting's margin of one colour, a tenth of a side at most: part of the style, or cut off",
+        default="keep",
+    )
     tileable: bool = option(
         "the result wraps around without a seam; its sides become multiples of 16", default=False
     )
@@ -358,6 +362,12 @@ class Evaluate(Frozen):
         "FILE",
         default=(),
     )
+    artfid_weights: str | None = option(
+        "also score whole folders by ArtFID, with the art-fid package's Inception-v3 (art_inception.pth); "
+        "its LPIPS is VGG16's here and AlexNet's in published values, so the two do not compare",
+        "FILE",
+        default=None,
+    )
     metric_seed: int = option("seed of the random directions", "N", default=0, ge=0, le=2**31)
 
 
@@ -395,7 +405,7 @@ def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
     # Of a tuple whose only item is wrong pydantic also says that it is empty.
     problems = [problem for problem in problems if problem["type"] != "too_short"] or problems
     why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
-    value = "" if problems[0]["type"] == "missing" else f" {_value(problems[0])!s:.80}"
+    value = "" if problems[0]["type"] in ("missing", "string_too_short") else f" {_value(problems[0])!s:.80}"
     return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"
 
 
@@ -410,6 +420,8 @@ def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
     message = (
         problem["msg"].removeprefix("Value error, ").replace("Input should", "should").split(", unable")[0]
     )
+    if problem["type"] == "string_too_short":
+        return "is empty"
     if problem["type"] != "string_pattern_mismatch":
         return message
     if field.endswith("_layers"):

@@ -188,12 +188,13 @@ def reach(layer: str, first: int, last: int) -> tuple[int, int]:
     return first, last
 
 
-def check_size(height: int, width: int, layers: Iterable[str]) -> None:
-    """Raise InputError when a picture of this size has no position left at one of the layers."""
+def check_size(height: int, width: int, layers: Iterable[str], name: str = "") -> None:
+    """Raise InputError when a picture of this size, so named, has no position left at one of the layers."""
     names = list(layers)
     if min(height, width) < (need := smallest_side(names)):
         deepest = max(names, key=LAYERS.index)
         raise InputError(
-            f"{width}×{height} pixels are too small for {deepest}: the short side needs {need}; "
+            f"{name and name + ': '}{width}×{height} pixels are too small for {deepest}: "
+            f"the short side needs {need}; "
             "give a larger --size or layers of a shallower block"
         )

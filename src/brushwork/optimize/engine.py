@@ -17,6 +17,7 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started, Swept
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
+from brushwork.margins import without_margin
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.optimizers import Optimizer, make_optimizer
 from brushwork.optimize.plan import Plan, Sizes, make_plan
@@ -47,6 +48,7 @@ def paint(
     Closing it cancels. With ``state`` it goes on from there, to the same picture. Raises InputError for a
     size the layers cannot work at, DivergedError when a loss is no number.
     """
+    sources = trimmed(job, sources)
     scales = scales_of(job, sources)
     plans = plans_of(job, sources, scales, context)
     sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
@@ -88,6 +90,14 @@ def paint(
     yield Finished(_picture(restore(image), sources.content), losses, done)
 
 
+def trimmed(job: Stylize, sources: Sources) -> Sources:
+    """The pictures with their paintings' margins cut off, when the job says so."""
+    if job.style_margin == "keep":
+        return sources
+    styles = [replace(picture, pixels=without_margin(picture.pixels)) for picture in sources.styles]
+    return replace(sources, styles=styles)
+
+
 def _picked(job: Stylize, sources: Sources, scale: Scale) -> Sources:
     """The pictures at the finest scale's size, when the job's filter picks pixels for a ladder."""
     if not picks(job):
@@ -122,7 +132,8 @@ def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Ca
 def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
     """The ladder, without coarse scales at which a layer would have no position left.
 
-    Raises InputError when the last one, of the size asked for, has none either.
+    ``sources`` are ``trimmed`` ones. Raises InputError when the last scale, of the size asked for, has none
+    either, or a painting there.
     """
     layers = [*job.content_layers, *job.style_layers]
 
@@ -137,6 +148,9 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
 
     scales = ladder(job, sources.content.pixels.shape[-2:], fits)
     check_size(scales[-1].height, scales[-1].width, layers)
+    for style, painting in zip(job.styles, sources.styles, strict=True):
+        for size in variant_sizes(job, painting.pixels.shape[-2:], scales[-1]):
+            check_size(*size, job.style_layers, style.path)
     return scales
 
 
@@ -172,12 +186,12 @@ def _descend(
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
-            _check(losses, norm, image, done + step, kept)
+            _check(job, losses, norm, image, done + step, kept)
         after = optimizer.step(image, losses.total, gradient) if norm else image
         if job.clip:
             after = after.clamp(0, 1)
         kept = _better(job, kept, image, after, losses)
-        yield Progress(done + step, planned, scale.long_side, step, losses, norm, after)
+        yield Progress(done + step, planned, rung, scale.long_side, step, losses, norm, after)
         image = after
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
@@ -226,7 +240,9 @@ def _better(job: Stylize, kept: _Kept | None, image: Tensor, after: Tensor, loss
     return _Kept(image if keep == "best" else after, losses)
 
 
-def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None) -> None:
+def _check(
+    job: Stylize, losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None
+) -> None:
     """Raise DivergedError when a term or the gradient is no number, or when the picture runs away."""
     terms = {"content": losses.content, "style": losses.style, "total variation": losses.tv}
     wrong = [f"{name} loss is {value}" for name, value in terms.items() if not math.isfinite(value)]
@@ -238,10 +254,10 @@ def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _K
     elif not wrong and risen and float(image.abs().max()) > FAR:
         wrong = [f"{worst} loss rose to {terms[worst]:.3g}"]
     if wrong:
-        raise DivergedError(
-            f"evaluation {evaluation}: the {', the '.join(wrong)}; "
-            "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
-        )
+        remedy = "lower the weight of that term"
+        if job.optimizer != "lbfgs":
+            remedy = "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
+        raise DivergedError(f"evaluation {evaluation}: the {', the '.join(wrong)}; {remedy}")
 
 
 def _objective(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -20,6 +21,7 @@ import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
 from brushwork.surfaces.options import of_model, shield, typed, with_options
+from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -50,17 +52,20 @@ def call(arguments: list[str]) -> int:
         status = app(shield(arguments), exit_on_error=False, print_error=False)
         return status if isinstance(status, int) else DONE
     except CycloptsError as error:
-        sys.stderr.write(f"brushwork: {_one_line(error)}" + "\n")
+        say(f"brushwork: {_one_line(error)}")
         return YOUR_TURN
     except BrushworkError as error:
-        sys.stderr.write(f"brushwork: {error}" + "\n")
+        say(f"brushwork: {error}")
         return YOUR_TURN
     except KeyboardInterrupt:
-        sys.stderr.write("brushwork: interrupted" + "\n")
+        say("brushwork: interrupted")
         return INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            say(f"brushwork: {error.strerror}: free some space")
+            return YOUR_TURN
         traceback.print_exc()
-        sys.stderr.write("brushwork: this is our fault: please report it with the lines above" + "\n")
+        say("brushwork: this is our fault: please report it with the lines above")
         return OUR_FAULT
 
 
@@ -85,7 +90,7 @@ def stylize(
     **options: Any,
 ) -> int:
     """Paint PHOTO in the manner of one or several paintings."""
-    given = typed({"content": photo, **options})
+    given = typed({"content": photo or None, **options})
     wanted = build(Wanted, of_model(Wanted, given))
     if json_ and wanted.output == "-":
         raise InputError("--json and -o - both want standard output: write the picture to a file")
@@ -113,7 +118,7 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
     from brushwork.runner import read_sources, run
-    from brushwork.surfaces.terminal import say, watcher
+    from brushwork.surfaces.terminal import watcher
 
     keep_freed_memory()
     photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
@@ -159,8 +164,6 @@ def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
 
 def _tell(writer: Writer) -> None:
     """Pass on what the writer has to say."""
-    from brushwork.surfaces.terminal import say
-
     while writer.notes:
         say(writer.notes.pop(0))
 
@@ -172,7 +175,7 @@ def _rescuing(writer: Writer) -> Generator[None]:
         yield
     except KeyboardInterrupt:
         if writer.folder and writer.folder.holds_state:
-            sys.stderr.write(_resume_line(writer.folder) + "\n")
+            say(_resume_line(writer.folder))
         raise
     except (DivergedError, OutputError) as error:
         if isinstance(error, DivergedError) and writer.folder:
@@ -249,7 +252,7 @@ def sheet(
     Prints the numbered commands. Columns vary --strength and rows the recipe or --stroke-size unless
     --across or --down says otherwise.
     """
-    given = typed({"content": photo, **options})
+    given = typed({"content": photo or None, **options})
     wanted = build(Variations, of_model(Variations, given))
     for name, missing in (("content", "PHOTO"), ("styles", "--style ART")):
         if name not in given:
@@ -284,6 +287,7 @@ def evaluate(
     content: LPIPS to the photo, 0 the photo, 1 the painting. style: distance to the painting, 1 the photo,
     0 the painting. Both small is good; photo and painting themselves stand beside the results. With folders,
     results are told by their names: PHOTO-ART.png, and PHOTO-ART.1.png, PHOTO-ART.2.png for several seeds.
+    Such sets can also be scored by ArtFID.
     """
     from brushwork.metrics.judge import DOWNLOADED
     from brushwork.surfaces.evaluate import show_scores
@@ -340,7 +344,6 @@ def _fetch(name: str) -> None:
     from rich.progress import Progress
 
     from brushwork.fetch import fetch
-    from brushwork.surfaces.terminal import say
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"downloading {name}", total=None)
