@@ -19,9 +19,8 @@ BASE = 600_000_000
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
 WHOLE, TRANSIENT = 2.0, 512
-"""What the backward pass adds to the features that it finds in memory: as much again in one piece, where freed
-memory is kept for the next layer; block 1's two gradients in tiles, where it is given back. Measured from 256²
-to 1024²."""
+"""What the backward pass adds to the features in memory: as much again in one piece, where freed memory is
+kept for the next layer; block 1's two gradients in tiles, where it is given back. Measured from 256² on."""
 RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
 SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
 SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
