@@ -11,7 +11,7 @@ from brushwork.errors import InputError
 from brushwork.jobs import Settings, Stylize
 from brushwork.losses.sliced import DIRECTIONS
 from brushwork.optimize.scales import Scale
-from brushwork.optimize.tiles import tiling
+from brushwork.optimize.tiles import coverage
 from brushwork.optimize.variants import variant_sizes
 
 BASE = 600_000_000
@@ -124,15 +124,21 @@ def _whole(job: Stylize, sizes: Sizes) -> int:
 def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     assert plan.tile is not None
     layers = [*job.content_layers, *job.style_layers]
-    tiles = tiling(sizes.scale.height, sizes.scale.width, plan.tile, layers, wrap=job.tileable)
+    height, width = sizes.scale.height, sizes.scale.width
+    area, looked_at = coverage(height, width, plan.tile, layers, wrap=job.tileable)
     # The paintings are looked at in tiles of the same size, and may have larger ones.
-    area = max(max(tile.area for tile in tiles), min(plan.tile + 160, sizes.scale.long_side) ** 2)
+    area = max(area, min(plan.tile + 160, sizes.scale.long_side) ** 2)
     a_pixel = (_stored(job) + TRANSIENT) * (RECOMPUTED if plan.recompute else 1)
     total = BASE + _pictures(job, sizes) + area * a_pixel
     if not plan.on_disk:
         total += _remembered(job, sizes) + sizes.pixels * _kept(job)
-    looked_at = sum(tile.area for tile in tiles) / sizes.pixels
-    cost = SECOND_PASS * looked_at * (REDONE if plan.recompute else 1) * (ON_DISK if plan.on_disk else 1)
+    cost = (
+        SECOND_PASS
+        * looked_at
+        / sizes.pixels
+        * (REDONE if plan.recompute else 1)
+        * (ON_DISK if plan.on_disk else 1)
+    )
     return replace(plan, bytes=round(total), cost=cost)
 
 

@@ -104,6 +104,16 @@ def tiling(height: int, width: int, side: int, layers: Sequence[str], *, wrap: b
     return [Tile(down, across) for down in rows for across in columns]
 
 
+def coverage(
+    height: int, width: int, side: int, layers: Sequence[str], *, wrap: bool = False
+) -> tuple[int, int]:
+    """The pixels that the largest tile of a ``tiling`` sees, and that all of them see."""
+    seen = [
+        [span.seen[1] - span.seen[0] for span in _spans(size, side, layers, wrap)] for size in (height, width)
+    ]
+    return max(seen[0]) * max(seen[1]), sum(seen[0]) * sum(seen[1])
+
+
 def _spans(size: int, side: int, layers: Sequence[str], wrap: bool) -> Iterator[Span]:
     lattice = smallest_side(layers)  # a tile begins with a whole cell of every layer
     units = math.ceil(size / lattice)
