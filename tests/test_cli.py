@@ -108,6 +108,7 @@ def test_json_is_all_there_is_on_stdout(desk: Desk) -> None:
         "evaluations",
         "losses",
         "peak_memory_bytes",
+        "plan",
         "run_dir",
     ]
     assert list(report["losses"]) == ["total", "content", "style", "tv"]

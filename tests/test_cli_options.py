@@ -86,6 +86,8 @@ TABLE: dict[str, Change] = {
     "device": Change(["cpu", "cuda:99"], seen=status),
     "precision": Change(["float32", "bfloat16"], seen=of_json("precision", "losses")),
     "seed": Change([None, 1], {"init": "noise"}),
+    "memory": Change([None, "500MB"], seen=status),
+    "tile": Change([None, 64], {"size": 96}, seen=of_json("plan")),
     "threads": Change([1, 2], seen=threads),
     "weights": Change(["network.safetensors", "other.safetensors"]),
     "max_pixels": Change([None, 100], seen=status),

@@ -7,6 +7,7 @@ flags from these fields (``metavar`` and ``plural`` in ``json_schema_extra`` say
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -43,6 +44,16 @@ def _several(value: object) -> object:
 def _number(value: object) -> object:
     """The command line's ``"255"`` as the number."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _bytes(value: object) -> object:
+    """Read ``4GB`` or ``1500MB`` (powers of ten) as a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?B?)", value.strip().upper())
+    if not found:
+        raise ValueError("should be a number of bytes such as 4GB or 1500MB")
+    return round(float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2].rstrip("B")])
 
 
 Layer = Annotated[str, Field(pattern=f"^({LAYER})$")]
@@ -266,6 +277,18 @@ class Stylize(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(_bytes)] = option(
+        "the most memory to use; with little the picture takes longer and is the same to rounding",
+        "4GB|1500MB",
+        default=None,
+    )
+    tile: int | None = option(
+        "side of the tiles that a picture is worked on in, instead of what fits",
+        "PX",
+        default=None,
+        ge=64,
+        le=8192,
+    )
     weights: str | None = option(
         "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
     )

@@ -237,6 +237,26 @@ def resume(
         return paint(saved.job, saved.wanted, as_json=json_, quiet=quiet, saved=saved)
 
 
+def plan(
+    photo: Annotated[str | None, Parameter(help="the photo")] = None,
+    /,
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    **options: Any,
+) -> int:
+    """Predict memory and time of painting PHOTO, and show how the work is divided; nothing is painted.
+
+    Takes the options of `brushwork stylize`. The time comes from two seconds of the job's own evaluations.
+    """
+    job = _job(None, of_model(Stylize, typed({"content": photo, **options})))
+    from brushwork.surfaces.plan import show_plan
+
+    show_plan(job, as_json=json_)
+    return DONE
+
+
 def sheet(
     photo: Annotated[str | None, Parameter(help="the photo")] = None,
     /,
@@ -371,6 +391,7 @@ _LOOK = Settings.model_fields
 _JOB = {name: field for name, field in Stylize.model_fields.items() if name not in {"content", *_LOOK}}
 _GROUPS = {"Painting": _JOB, "Files": Wanted.model_fields, "Look (a recipe sets these)": _LOOK}
 app.command(with_options(stylize, _GROUPS), name="stylize")
+app.command(with_options(plan, {"Painting": _JOB, "Look (a recipe sets these)": _LOOK}), name="plan")
 app.command(
     with_options(sheet, {"Sheet": Variations.model_fields, "Painting": _JOB, "Look": _LOOK}), name="sheet"
 )

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from brushwork.errors import OutputError
-from brushwork.events import Event, Progress, Started
+from brushwork.events import Event, Progress, Started, Swept
 
 LINE_EVERY = 10.0  # seconds between plain lines
 BAR_WIDTH, TIME_WIDTH = 20, 7  # columns
@@ -64,6 +64,11 @@ class Work:
         self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
         self.total = self.after(started.evaluations)
 
+    def during(self, event: Swept) -> float:
+        """What is done when one of an evaluation's parts is."""
+        before, after = (self.after(event.evaluation - 1), self.after(event.evaluation))
+        return before + (after - before) * event.done / event.parts
+
     def after(self, evaluations: int) -> float:
         """What so many evaluations, from the coarsest scale on, amount to."""
         amount = 0.0
@@ -89,15 +94,22 @@ class Lines(Silence):
             self._began, self._work, self._started = now, Work(event), event
             self._done = self._work.after(event.done)
             say(_headline(event))
-        elif isinstance(event, Progress) and (now - self._last > LINE_EVERY or event.evaluation == 1):
+        elif (
+            isinstance(event, Progress)
+            and self._work
+            and (now - self._last > LINE_EVERY or event.evaluation == 1)
+        ):
             self._last = now
             at = _at(event, self._started)
-            say(f"{at}: {_losses(event)}, {self._left(event.evaluation, now):.0f} s left")
+            say(f"{at}: {_losses(event)}, {self._left(self._work.after(event.evaluation), now):.0f} s left")
+        elif isinstance(event, Swept) and now - self._last > LINE_EVERY and self._work:
+            self._last = now
+            left = self._left(self._work.during(event), now)
+            say(f"evaluation {event.evaluation}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
 
-    def _left(self, evaluation: int, now: float) -> float:
+    def _left(self, done: float, now: float) -> float:
         """Seconds to go at the speed so far."""
         assert self._work is not None, "Started comes first"
-        done = self._work.after(evaluation)
         return (now - self._began) * (self._work.total - done) / (done - self._done)
 
 
@@ -137,6 +149,8 @@ class Bar(Silence):
             self._bar.console.print(_headline(event), highlight=False)
             done = self._work.after(event.done)
             self._bar.update(self._task, total=self._work.total, completed=done, description="painting")
+        elif isinstance(event, Swept) and self._work:
+            self._bar.update(self._task, completed=self._work.during(event))
         elif isinstance(event, Progress) and self._work:
             completed = self._work.after(event.evaluation)
             self._bar.update(self._task, completed=completed, description=self._described(event))
@@ -151,7 +165,9 @@ class Bar(Silence):
 
 def _headline(event: Started) -> str:
     size = f"{event.width}×{event.height}"
-    return f"{size}, {event.evaluations} evaluations on {event.device}, {event.precision}, {event.weights}"
+    plan = f", {event.plan}" if event.plan else ""
+    on = f"{event.device}, {event.precision}, {event.weights}{plan}"
+    return f"{size}, {event.evaluations} evaluations on {on}"
 
 
 def _at(event: Progress, started: Started | None) -> str:
