@@ -50,6 +50,13 @@ class Swept:
 
 
 @dataclass(frozen=True)
+class Replanned:
+    """Memory ran out, or others took it: the scale goes on by a smaller plan, in words."""
+
+    plan: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """One loss evaluation and the step that it led to."""
 
@@ -89,4 +96,4 @@ class Finished:
     evaluations: int
 
 
-Event = Started | Swept | Progress | Checkpoint | Finished
+Event = Started | Swept | Replanned | Progress | Checkpoint | Finished
