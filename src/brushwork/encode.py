@@ -34,9 +34,7 @@ _FORMATS = {
     ".heif": "HEIF",
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536, "HEIF": 16_384}
-PYRAMID = (
-    20_000_000  # pixels above which a TIFF is written in tiles, with its halves, BigTIFF when it must be
-)
+PYRAMID = 20_000_000  # pixels above which a TIFF is written in tiles and with its halves
 TILE = 256
 _PROGRAM = "brushwork"  # the PNG keyword, and EXIF's and TIFF's Software, by which a job is known as ours
 
