@@ -47,6 +47,7 @@ class Swept:
     evaluation: int  # from 1, over all scales: the one that is going on
     done: int
     parts: int
+    state: dict[str, Any]  # of the evaluation, for a Checkpoint
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Checkpoint:
     kept: Tensor  # (1, 3, h, w) the scale's result so far
     losses: Losses  # that go with ``kept``
     optimizer: dict[str, Any]  # its fields: tensors and plain data
+    begun: dict[str, Any] | None = None  # the state of the next evaluation, if that is under way in tiles
 
 
 @dataclass(frozen=True)

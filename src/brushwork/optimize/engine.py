@@ -19,12 +19,15 @@ from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
+from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
 from brushwork.optimize.variants import fit, picks, variant_sizes
 from brushwork.seams import periodic, resize_wrapped
 
+LARGE = 20_000_000  # pixels above which an evaluation is worth resuming in its middle
+UNKNOWN = Losses(math.nan, math.nan, math.nan, math.nan)
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
 
 
@@ -59,7 +62,7 @@ def paint(
     )
     if any(plan.tile for plan in plans):
         give_back_freed_memory()
-    losses = Losses(math.nan, math.nan, math.nan, math.nan)
+    losses = UNKNOWN
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
@@ -164,10 +167,22 @@ def _descend(
     begun = step = 0
     if state:
         give(optimizer, state.optimizer, image.device)
-        kept = _Kept(state.kept.to(image.device), state.losses)
+        kept = _Kept(state.kept.to(image.device), state.losses) if state.step else None
         begun = step = state.step
     for step in range(begun + 1, scale.steps + 1):
-        evaluation = yield from fitted.evaluate(image, done + step)
+        sweep = fitted.evaluate(image, done + step, state.begun if state and step == begun + 1 else None)
+        evaluation = yield from _watched(
+            sweep,
+            Checkpoint(
+                done + step - 1,
+                rung,
+                step - 1,
+                image,
+                kept.image if kept else image,
+                kept.losses if kept else UNKNOWN,
+                take(optimizer),
+            ),
+        )
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
@@ -183,6 +198,24 @@ def _descend(
         yield Checkpoint(done + step, rung, step, image, kept.image, kept.losses, take(optimizer))
     assert kept is not None
     yield replace(kept, evaluations=step)
+
+
+def _watched(
+    sweep: Generator[Swept | Replanned, None, Evaluation], before: Checkpoint
+) -> Generator[Swept | Replanned | Checkpoint, None, Evaluation]:
+    """An evaluation's events; of a large picture also a Checkpoint for each tile.
+
+    It comes before the tile's own event, so that whoever stops there has the latest: its gradient grows.
+    """
+    large = before.image.shape[-2] * before.image.shape[-1] > LARGE
+    while True:
+        try:
+            event = next(sweep)
+        except StopIteration as stop:
+            return stop.value
+        if large and isinstance(event, Swept) and event.state["resumable"]:
+            yield replace(before, begun=event.state)
+        yield event
 
 
 def _check_state(state: Checkpoint, scales: Sequence[Scale]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,8 +63,12 @@ class Fitted:
     def __post_init__(self) -> None:
         self.vault = Vault(self.plan.on_disk)
 
-    def evaluate(self, image: Tensor, evaluation: int) -> Generator[Swept | Replanned, None, Evaluation]:
+    def evaluate(
+        self, image: Tensor, evaluation: int, begun: dict[str, Any] | None = None
+    ) -> Generator[Swept | Replanned, None, Evaluation]:
         """Losses and gradient at a picture; yields an event for each tile, and for each change of plan.
+
+        ``begun`` is the state of the last event of an evaluation of the same picture that was broken off.
 
         Raises InputError when memory runs out and there is no smaller way.
         """
@@ -71,7 +76,7 @@ class Fitted:
             yield from self._step_down(limit)  # others have taken it since: a container would be killed
         while True:
             try:
-                return (yield from self._sweep(image, evaluation))
+                return (yield from self._sweep(image, evaluation, begun))
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -79,13 +84,16 @@ class Fitted:
             if not (yield from self._step_down(round(0.7 * self.plan.bytes))):
                 raise MemoryError(message)
 
-    def _sweep(self, image: Tensor, evaluation: int) -> Generator[Swept, None, Evaluation]:
+    def _sweep(
+        self, image: Tensor, evaluation: int, begun: dict[str, Any] | None
+    ) -> Generator[Swept, None, Evaluation]:
         if self.objective is None:
             self.objective = self._make()
-        sweep = self.objective.sweep(image)
+        sweep = self.objective.sweep(image, begun)
         while True:
             try:
-                yield Swept(evaluation, next(sweep), self.objective.steps)
+                state = next(sweep)
+                yield Swept(evaluation, state["done"], self.objective.steps, state)
             except StopIteration as stop:
                 return stop.value
 
