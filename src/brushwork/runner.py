@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
+from brushwork.huge import is_huge, read_shrunk
 from brushwork.images import Picture, read_picture
 from brushwork.jobs import STARTS, Stylize
 from brushwork.optimize.engine import Sources, paint
@@ -39,9 +41,14 @@ def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
     Raises InputError for one that cannot be read.
     """
 
-    def read(source: str | bytes) -> Picture:
+    def read(source: str | bytes, needed: int | None) -> Picture:
+        # Those that fit are read whole: a recipe's own filter sees every pixel.
+        if isinstance(source, str) and needed and is_huge(source, needed):
+            return read_shrunk(source, needed)
         return read_picture(source, max_pixels=job.max_pixels)
 
-    init = None if job.init in STARTS else read(job.init)
-    photo = read(job.content if content is None else content)
-    return Sources(photo, [read(style.path) for style in job.styles], init)
+    size = None if job.size == "original" or job.rows else job.size
+    stroke = size and math.ceil(size * job.stroke_size / 100 * max(job.style_scales))
+    init = None if job.init in STARTS else read(job.init, size)
+    photo = read(job.content if content is None else content, size)
+    return Sources(photo, [read(style.path, stroke) for style in job.styles], init)

@@ -80,6 +80,15 @@ def make_plan(job: Stylize, sizes: Sizes, limit: int | None) -> Plan:
     )
 
 
+def lesser_plan(job: Stylize, sizes: Sizes, limit: int, plan: Plan) -> Plan | None:
+    """The fastest way within ``limit`` bytes, or else the one of fewest; None when that is ``plan``."""
+    plans = [each for each in _plans(job, sizes) if each.bytes < plan.bytes]
+    fitting = [each for each in plans if each.bytes <= limit]
+    if fitting:
+        return min(fitting, key=lambda each: each.cost)
+    return min(plans, key=lambda each: each.bytes, default=None)
+
+
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2g} GB"
 
