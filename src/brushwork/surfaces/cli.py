@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
+from brushwork.surfaces import gan
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.wanted import Wanted
 
@@ -377,3 +378,4 @@ app.command(resume)
 app.command(recipes)
 app.command(doctor)
 app.command(demo)
+app.command(gan.app)

@@ -1,0 +1,188 @@
+"""The training loop. It knows no task: it hands out batches, counts, looks, and can be interrupted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from brushwork.context import Context
+from brushwork.errors import DivergedError, InputError
+from brushwork.training.events import (
+    Checkpoint,
+    EpochDone,
+    Event,
+    Finished,
+    Looked,
+    Losses,
+    Started,
+    Stepped,
+)
+from brushwork.training.learner import Learner, parameters_of
+
+VERSION = 1  # of the checkpoints
+STREAM = 0x5EED  # the same seed drew the weights: the steps must not draw the same numbers again
+
+
+class Task(Protocol):
+    """What is learnt: a plain class with some ``Learner`` and a ``step`` that makes them minimise losses."""
+
+    name: str
+    learners: Mapping[str, Learner]
+
+    def step(self, batch: Tensor) -> Mapping[str, Tensor]:
+        """Learn from a batch; returns the losses, detached scalars."""
+        ...
+
+    def look(self, *, epoch_end: bool) -> Mapping[str, Tensor]:
+        """Pictures (N, C, H, W), 0..1, that show how far it is."""
+        ...
+
+
+class Batches(Protocol):
+    """The pictures of a training."""
+
+    count: int  # pictures in an epoch
+    steps: int  # batches in an epoch
+
+    def epoch(self, number: int, start: int) -> Iterator[Tensor]:
+        """Batches of an epoch, counted from 0, from batch ``start`` on: the same whenever it is asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how."""
+
+    epochs: int
+    seed: int = 0
+    accumulate: int = 1  # parts that a batch is computed in
+    look_every: int | None = None  # steps; an epoch's end is looked at in any case
+
+
+class _Count:
+    """Where the loop is; ``sums`` are the losses since the epoch began."""
+
+    def __init__(self) -> None:
+        self.epoch = self.batch = self.step = 0
+        self.sums: dict[str, float] = {}
+        self.means: dict[str, float] = {}  # of the last whole epoch
+
+    def add(self, losses: Losses) -> Losses:
+        self.step, self.batch = self.step + 1, self.batch + 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        return {name: total / self.batch for name, total in self.sums.items()}
+
+    def next_epoch(self, means: Losses) -> None:
+        self.epoch, self.batch, self.sums, self.means = self.epoch + 1, 0, {}, dict(means)
+
+
+def train(
+    task: Task, batches: Batches, plan: Plan, context: Context, state: dict[str, Any] | None = None
+) -> Generator[Event]:
+    """Train a task; yields what happens. Closing the generator ends it.
+
+    ``state`` is what a ``Checkpoint`` of the same training gave; the run then goes on to the same bits on the
+    same device with as many threads. Every draw comes from torch's own generator, which the loop seeds.
+    Raises DivergedError when a loss is not finite, InputError for a state of another task.
+    """
+    count = _Count()
+    torch.manual_seed(plan.seed ^ STREAM)
+    if state is not None:
+        restore(task, count, state)
+    sizes = {name: parameters_of(learner.network) for name, learner in task.learners.items()}
+    yield Started(
+        task.name, plan.epochs, batches.steps, batches.count, count.step, sizes, str(context.device),
+        context.precision,
+    )  # fmt: skip
+    speed = 0.0
+    while count.epoch < plan.epochs:
+        began, first = time.perf_counter(), count.batch
+        for batch in batches.epoch(count.epoch, count.batch):
+            yield from _one_step(task, batch, plan, context, count, batches.steps)
+        seconds = time.perf_counter() - began
+        speed = batches.count * (1 - first / batches.steps) / seconds
+        yield EpochDone(count.epoch, count.step, count.means, speed)
+    yield Finished(count.epoch, count.step, count.means, speed)
+
+
+def _one_step(
+    task: Task, batch: Tensor, plan: Plan, context: Context, count: _Count, steps: int
+) -> Generator[Event]:
+    losses = learn(task, batch, plan.accumulate, context)
+    means = count.add(losses)
+    _check(losses, count.step)
+    epoch = count.epoch
+    is_last = count.batch == steps
+    if is_last:
+        count.next_epoch(means)
+    yield Stepped(count.step, epoch + 1, losses, means)
+    if is_last or (plan.look_every and count.step % plan.look_every == 0):
+        yield Looked(count.step, count.epoch, is_last, task.look(epoch_end=is_last))
+    yield Checkpoint(count.step, is_last, lambda: state_of(task, count))
+
+
+def learn(task: Task, batch: Tensor, parts: int, context: Context) -> dict[str, float]:
+    """One step on a batch, in so many parts; returns the losses, each the mean over the batch."""
+    batch = batch.to(context.device, non_blocking=True)
+    chunks = batch.chunk(parts)
+    sums: dict[str, Tensor] = {}
+    is_mixed = context.dtype != torch.float32
+    for chunk in chunks:
+        share = len(chunk) / len(batch)
+        for learner in task.learners.values():
+            learner.part, learner.parts = share, len(chunks)
+        with torch.autocast(context.device.type, context.dtype, enabled=is_mixed):
+            losses = task.step(chunk)
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * share
+    return {name: float(total) for name, total in sums.items()}
+
+
+def _check(losses: Losses, step: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"step {step}: {name} became {value}: give a lower rate, or float32 instead of bfloat16"
+            )
+
+
+# ----------------------------------------------------------------------------------------------- the state
+
+
+def state_of(task: Task, count: _Count) -> dict[str, Any]:
+    """All that the loop needs to go on, as tensors and plain data."""
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    return {
+        "task": task.name,
+        "version": VERSION,
+        "count": dict(vars(count)),
+        "learners": {name: learner.state() for name, learner in task.learners.items()},
+        "random": random,
+    }
+
+
+def restore(task: Task, count: _Count, state: dict[str, Any]) -> None:
+    """Take a state over. Raises InputError when it is of another task, version or network."""
+    if state.get("task") != task.name or state.get("version") != VERSION:
+        raise InputError(
+            f"the checkpoint is of task {state.get('task')!r}, version {state.get('version')}, not of "
+            f"{task.name!r}, version {VERSION}: start the training anew in another folder"
+        )
+    try:
+        for name, learner in task.learners.items():
+            learner.restore(state["learners"][name])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError("the checkpoint is of another network: start the training anew") from error
+    vars(count).update(state["count"])
+    torch.set_rng_state(state["random"]["cpu"])
+    if "cuda" in state["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random"]["cuda"])
