@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from brushwork.training.dcgan import LATENT, Discriminator, Generator, latents
@@ -26,19 +26,23 @@ class Gan:
         is_spectral = settings.normalisation == "spectral"
         self.generator = Generator().to(device)
         self.discriminator = Discriminator(dropout=settings.dropout, spectral=is_spectral).to(device)
+        for network in (self.generator, self.discriminator):  # on CPUs a step takes 0.9 of the time so
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._watched = latents(1).to(device)  # the latent of the film
-        rates = {"lr": settings.discriminator_rate, "betas": (settings.beta1, 0.999), "eps": CLIP}
-        adam = torch.optim.Adam
-        d_optimizer = adam(self.discriminator.parameters(), **rates)
-        g_optimizer = adam(self.generator.parameters(), **rates | {"lr": settings.generator_rate})
+        d_optimizer = self._adam(self.discriminator, settings.discriminator_rate)
+        g_optimizer = self._adam(self.generator, settings.generator_rate)
         self.learners: Mapping[str, Learner] = {
             "discriminator": Learner(self.discriminator, d_optimizer),
             "generator": Learner(self.generator, g_optimizer, average=settings.average),
         }
 
+    def _adam(self, network: nn.Module, rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), rate, (self._settings.beta1, 0.999), CLIP)
+
     def step(self, batch: Tensor) -> Mapping[str, Tensor]:
         """The discriminator learns from as many samples as pictures (N, 1, 28, 28), then the generator."""
         settings, count = self._settings, len(batch)
+        batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             fakes = self.generator(self._draw(batch))
         labels = torch.cat([batch.new_ones(count, 1), batch.new_zeros(count, 1)])
