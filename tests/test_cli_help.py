@@ -14,7 +14,7 @@ from brushwork.surfaces.cli import app, call
 
 PINNED = Path(__file__).parent / "help"
 COMMANDS = ["brushwork", "stylize", "resume", "recipes", "doctor", "demo", "evaluate", "sheet", "gan"]
-DEEPER = ["gan train", "gan sample"]
+DEEPER = ["gan train", "gan sample", "gan score"]
 
 
 @pytest.fixture(autouse=True)

@@ -6,80 +6,25 @@ import gzip
 import json
 import resource
 import signal
-import struct
 import subprocess
 import time
 from itertools import combinations
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from brushwork.outputs.checkpoint import load
-from brushwork.surfaces.cli import call
 from brushwork.training.datasets import INSTALLED, read_idx, read_pictures
 from brushwork.training.jobs import GanSample, GanTrain, TrainingFiles
-from commands import BRUSHWORK, Outcome, environment, process
-
-QUICK = ("--data", "data", "--batch", "8", "--threads", "1", "--quiet", "--device", "cpu")
-
-
-def idx(pictures: NDArray[np.uint8]) -> bytes:
-    """The bytes of an IDX file."""
-    head = struct.pack(">BBBB", 0, 0, 8, pictures.ndim)
-    return head + b"".join(struct.pack(">I", side) for side in pictures.shape) + pictures.tobytes()
-
-
-def exact(value: Any) -> object:
-    """A tree of data with its tensors as bytes, so that equal means every bit."""
-    if isinstance(value, torch.Tensor):
-        return str(value.dtype), tuple(value.shape), value.contiguous().numpy().tobytes()
-    if isinstance(value, dict):
-        return {key: exact(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, (list, tuple)):
-        return [exact(item) for item in cast("list[Any]", value)]
-    return value
+from commands import BRUSHWORK, environment, process
+from gan_bench import QUICK, Bench, idx
 
 
 def small_files() -> None:
     """No file may grow beyond 5 MB, as on a disk that is full."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
-
-
-class Bench:
-    """A folder with data/, and the command line in it."""
-
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capture = folder, capture
-
-    def gan(self, *line: str) -> Outcome:
-        self._capture.readouterr()
-        status = call(["gan", *line])
-        out, err = self._capture.readouterr()
-        return Outcome(status, out, err)
-
-    def train(self, *line: str) -> Outcome:
-        return self.gan("train", *QUICK, *line)
-
-    def state(self, name: str) -> object:
-        """The last state to the bit, without how long it took, and the generator."""
-        state = load(self.folder / name / "checkpoint.safetensors")
-        state["folder"].pop("lines")
-        return exact([state, load(self.folder / name / "generator.safetensors")])
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    y, x = np.mgrid[0:28, 0:28]
-    shapes = [(np.hypot(x - 14, y - 10 - i % 9) < 3 + i % 7) * (200 + i) for i in range(20)]
-    (tmp_path / "data" / "train-images-idx3-ubyte").write_bytes(idx(np.stack(shapes).astype(np.uint8)))
-    return Bench(tmp_path, capsys)
 
 
 def test_a_training_writes_what_it_says(bench: Bench) -> None:

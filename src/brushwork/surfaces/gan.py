@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +15,13 @@ from cyclopts import App, Parameter
 from brushwork.errors import InputError
 from brushwork.jobs import build, flag
 from brushwork.surfaces.options import of_model, typed, with_options
-from brushwork.training.jobs import GanSample, GanSettings, GanTrain, TrainingFiles
+from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 
 if TYPE_CHECKING:  # torch takes seconds
     from brushwork.outputs.training import GanFolder
+    from brushwork.training.events import Event
     from brushwork.training.runner import GanRun
+    from brushwork.training.scoring import Scored
 
 app = App(name="gan", help="Train a GAN on small pictures, and take pictures from it.")
 
@@ -135,6 +139,61 @@ def sample(
     return DONE
 
 
+def score(
+    *generators: Annotated[str, Parameter(name="DIR", help="folders of trainings, or their generators")],
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    **options: Any,
+) -> int:
+    """Score trained generators against real pictures that no training saw.
+
+    fid: Fréchet distance of features, 0 is best. precision: the share of samples that look real. recall: the
+    share of real pictures that the samples come near to. The features are those of a small classifier that is
+    trained first. Real pictures stand beside the generators.
+    """
+    from brushwork.outputs.training import load_generator
+    from brushwork.surfaces.cli import DONE
+    from brushwork.training.scoring import score as scored
+
+    if not generators:
+        raise InputError("DIR is missing: brushwork gan score DIR, the folder of a training")
+    job = build(GanScore, typed({"generators": generators, **options}))
+    weights = {name: load_generator(Path(name)) for name in job.generators}
+    result = _watched(scored(job, weights), quiet=quiet)
+    _show(result, as_json=json_)
+    return DONE
+
+
+def _watched(events: Generator[Event, None, Scored], *, quiet: bool) -> Scored:
+    """Show events; returns what they end with."""
+    from brushwork.surfaces.progress import watcher
+
+    with watcher(quiet=quiet) as person:
+        while True:
+            try:
+                person.show(next(events))
+            except StopIteration as end:
+                return end.value
+
+
+def _show(scored: Scored, *, as_json: bool) -> None:
+    from brushwork.outputs.files import write_standard_output
+    from brushwork.surfaces.terminal import table
+
+    if as_json:
+        rows = {name: asdict(row) for name, row in scored.rows.items()}
+        told = {"classifier_accuracy": scored.accuracy, "scores": rows}
+        write_standard_output(json.dumps(told).encode() + b"\n")
+        return
+    lines = [
+        (name, f"{row.fid:.2f}", f"{row.precision:.3f}", f"{row.recall:.3f}")
+        for name, row in scored.rows.items()
+    ]
+    table([("", "fid", "precision", "recall"), *lines])
+
+
 _TRAINING = {
     name: field for name, field in GanTrain.model_fields.items() if name not in GanSettings.model_fields
 }
@@ -145,4 +204,6 @@ _GROUPS = {
     "Method (a recipe sets these)": GanSettings.model_fields,
 }
 app.command(with_options(train, _GROUPS), name="train")
+_SCORING = {name: field for name, field in GanScore.model_fields.items() if name != "generators"}
 app.command(with_options(sample, {"Sampling": _SAMPLING}), name="sample")
+app.command(with_options(score, {"Scoring": _SCORING}), name="score")

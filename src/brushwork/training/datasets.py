@@ -6,6 +6,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +20,51 @@ INSTALLED = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` puts the files."""
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+HELD_BACK, THEIR_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601, as Pillow's mode L
 
 
-class InMemory:
-    """Pictures (N, C, H, W), uint8, given out in batches, shuffled anew each epoch.
+class Shuffled:
+    """The order of pictures in batches, anew each epoch.
 
     The order depends on the seed and the epoch's number only, so that a run can begin in the middle.
     """
 
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        self._batch, self._seed = batch, seed
+        self.count, self.steps = count, math.ceil(count / batch)
+
+    def chosen(self, number: int, start: int) -> Iterator[Tensor]:
+        """The pictures' numbers of each batch of an epoch, counted from 0, from batch ``start`` on."""
+        order = np.random.default_rng((self._seed, number)).permutation(self.count)
+        for first in range(start * self._batch, self.count, self._batch):
+            yield torch.from_numpy(order[first : first + self._batch])
+
+
+class InMemory(Shuffled):
+    """Pictures (N, C, H, W), uint8, in shuffled batches."""
+
     def __init__(self, pictures: Tensor, batch: int, seed: int) -> None:
-        self._pictures, self._batch, self._seed = pictures, batch, seed
-        self.count = len(pictures)
-        self.steps = math.ceil(self.count / batch)
+        super().__init__(len(pictures), batch, seed)
+        self._pictures = pictures
 
     def epoch(self, number: int, start: int) -> Iterator[Tensor]:
         """Batches, float32 0..1, the last one maybe smaller; from batch ``start`` on."""
-        order = np.random.default_rng((self._seed, number)).permutation(self.count)
-        for first in range(start * self._batch, self.count, self._batch):
-            chosen = torch.from_numpy(order[first : first + self._batch])
+        for chosen in self.chosen(number, start):
             yield self._pictures[chosen].float().div_(255)
+
+
+class Labelled(Shuffled):
+    """Pictures (N, C, H, W), uint8, with their classes (N,), in shuffled batches."""
+
+    def __init__(self, pictures: Tensor, classes: Tensor, batch: int, seed: int) -> None:
+        super().__init__(len(pictures), batch, seed)
+        self._pictures, self._classes = pictures, classes
+
+    def epoch(self, number: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches, pictures float32 0..1, from batch ``start`` on."""
+        for chosen in self.chosen(number, start):
+            yield self._pictures[chosen].float().div_(255), self._classes[chosen]
 
 
 def read_pictures(data: str | None, side: int) -> tuple[Tensor, list[str]]:
@@ -55,10 +81,27 @@ def read_pictures(data: str | None, side: int) -> tuple[Tensor, list[str]]:
     return _read_folder(folder, side)
 
 
-def read_labels(data: str | None) -> Tensor | None:
-    """The classes (N,) that go with IDX pictures, int64; None without such a file."""
-    found = _idx_file(Path(data) if data is not None else _standard_place(), LABELS)
-    return read_idx(found).long() if found else None
+@dataclass(frozen=True)
+class LabelledSet:
+    """MNIST's four files: pictures (N, 1, h, w), uint8, and classes (N,), int64; the last two held back."""
+
+    pictures: Tensor
+    classes: Tensor
+    held_back: Tensor
+    their_classes: Tensor
+
+
+def read_labelled(data: str | None, side: int) -> LabelledSet:
+    """All four IDX files. Raises InputError when one is missing: scores need pictures with classes."""
+    folder = Path(data) if data is not None else _standard_place()
+    names = (IMAGES, LABELS, HELD_BACK, THEIR_LABELS)
+    places = [_idx_file(folder, name) for name in names]
+    for name, place in zip(names, places, strict=True):
+        if place is None:
+            raise InputError(f"--data {folder}: {name} is missing; scores need pictures with their classes")
+    read = {name: (read_idx(place), place) for name, place in zip(names, places, strict=True) if place}
+    pictures, held_back = (_checked_size(read[name][0], side, read[name][1]) for name in (IMAGES, HELD_BACK))
+    return LabelledSet(pictures, read[LABELS][0].long(), held_back, read[THEIR_LABELS][0].long())
 
 
 def _standard_place() -> Path:

@@ -116,6 +116,24 @@ class TrainingFiles(Frozen):
     film_every: int = option("steps between the frames of the film of one latent", "N", default=10, ge=1)
 
 
+class GanScore(Frozen):
+    """Score trained generators against pictures that no training saw."""
+
+    generators: tuple[str, ...] = Field(min_length=1)
+    data: str | None = option(
+        "folder with MNIST's four IDX files (.gz or not) [Fashion-MNIST, where it is installed]",
+        "DIR",
+        default=None,
+    )
+    samples: int = option("pictures of each to compare", "N", default=5000, ge=200, le=10_000)
+    classifier_epochs: int = option(
+        "epochs of the classifier whose features are compared", "N", default=2, ge=1, le=100
+    )
+    limit: int | None = option("train the classifier on only so many pictures", "N", default=None, ge=100)
+    seed: int = option("seed of the classifier and of the latents", "N", default=0, ge=0, le=2**63 - 1)
+    threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+
+
 class GanSample(Frozen):
     """Pictures from a trained generator."""
 

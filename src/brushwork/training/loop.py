@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -29,13 +29,19 @@ VERSION = 1  # of the checkpoints
 STREAM = 0x5EED  # the same seed drew the weights: the steps must not draw the same numbers again
 
 
-class Task(Protocol):
+Batch = TypeVar("Batch", bound=Tensor | tuple[Tensor, ...])
+"""A batch is a tensor (N, ...), or several with the same N."""
+Given = TypeVar("Given", bound=Tensor | tuple[Tensor, ...], contravariant=True)
+Handed = TypeVar("Handed", bound=Tensor | tuple[Tensor, ...], covariant=True)
+
+
+class Task(Protocol[Given]):
     """What is learnt: a plain class with some ``Learner`` and a ``step`` that makes them minimise losses."""
 
     name: str
     learners: Mapping[str, Learner]
 
-    def step(self, batch: Tensor) -> Mapping[str, Tensor]:
+    def step(self, batch: Given) -> Mapping[str, Tensor]:
         """Learn from a batch; returns the losses, detached scalars."""
         ...
 
@@ -44,13 +50,13 @@ class Task(Protocol):
         ...
 
 
-class Batches(Protocol):
+class Batches(Protocol[Handed]):
     """The pictures of a training."""
 
     count: int  # pictures in an epoch
     steps: int  # batches in an epoch
 
-    def epoch(self, number: int, start: int) -> Iterator[Tensor]:
+    def epoch(self, number: int, start: int) -> Iterator[Handed]:
         """Batches of an epoch, counted from 0, from batch ``start`` on: the same whenever it is asked."""
         ...
 
@@ -65,7 +71,7 @@ class Plan:
     look_every: int | None = None  # steps; an epoch's end is looked at in any case
 
 
-class _Count:
+class _Place:
     """Where the loop is; ``sums`` are the losses since the epoch began."""
 
     def __init__(self) -> None:
@@ -84,7 +90,11 @@ class _Count:
 
 
 def train(
-    task: Task, batches: Batches, plan: Plan, context: Context, state: dict[str, Any] | None = None
+    task: Task[Batch],
+    batches: Batches[Batch],
+    plan: Plan,
+    context: Context,
+    state: dict[str, Any] | None = None,
 ) -> Generator[Event]:
     """Train a task; yields what happens. Closing the generator ends it.
 
@@ -92,50 +102,50 @@ def train(
     same device with as many threads. Every draw comes from torch's own generator, which the loop seeds.
     Raises DivergedError when a loss is not finite, InputError for a state of another task.
     """
-    count = _Count()
+    place = _Place()
     torch.manual_seed(plan.seed ^ STREAM)
     if state is not None:
-        restore(task, count, state)
+        restore(task, place, state)
     sizes = {name: parameters_of(learner.network) for name, learner in task.learners.items()}
     yield Started(
-        task.name, plan.epochs, batches.steps, batches.count, count.step, sizes, str(context.device),
+        task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
         context.precision,
     )  # fmt: skip
     speed = 0.0
-    while count.epoch < plan.epochs:
-        began, first = time.perf_counter(), count.batch
-        for batch in batches.epoch(count.epoch, count.batch):
-            yield from _one_step(task, batch, plan, context, count, batches.steps)
+    while place.epoch < plan.epochs:
+        began, first = time.perf_counter(), place.batch
+        for batch in batches.epoch(place.epoch, place.batch):
+            yield from _one_step(task, batch, plan, context, place, batches.steps)
         seconds = time.perf_counter() - began
         speed = batches.count * (1 - first / batches.steps) / seconds
-        yield EpochDone(count.epoch, count.step, count.means, speed)
-    yield Finished(count.epoch, count.step, count.means, speed)
+        yield EpochDone(place.epoch, place.step, place.means, speed)
+    yield Finished(place.epoch, place.step, place.means, speed)
 
 
 def _one_step(
-    task: Task, batch: Tensor, plan: Plan, context: Context, count: _Count, steps: int
+    task: Task[Batch], batch: Batch, plan: Plan, context: Context, place: _Place, steps: int
 ) -> Generator[Event]:
     losses = learn(task, batch, plan.accumulate, context)
-    means = count.add(losses)
-    _check(losses, count.step)
-    epoch = count.epoch
-    is_last = count.batch == steps
+    means = place.add(losses)
+    _check(losses, place.step)
+    epoch = place.epoch
+    is_last = place.batch == steps
     if is_last:
-        count.next_epoch(means)
-    yield Stepped(count.step, epoch + 1, losses, means)
-    if is_last or (plan.look_every and count.step % plan.look_every == 0):
-        yield Looked(count.step, count.epoch, is_last, task.look(epoch_end=is_last))
-    yield Checkpoint(count.step, is_last, lambda: state_of(task, count))
+        place.next_epoch(means)
+    yield Stepped(place.step, epoch + 1, losses, means)
+    if is_last or (plan.look_every and place.step % plan.look_every == 0):
+        yield Looked(place.step, place.epoch, is_last, task.look(epoch_end=is_last))
+    yield Checkpoint(place.step, is_last, lambda: state_of(task, place))
 
 
-def learn(task: Task, batch: Tensor, parts: int, context: Context) -> dict[str, float]:
+def learn(task: Task[Batch], batch: Batch, parts: int, context: Context) -> dict[str, float]:
     """One step on a batch, in so many parts; returns the losses, each the mean over the batch."""
-    batch = batch.to(context.device, non_blocking=True)
-    chunks = batch.chunk(parts)
+    chunks = _chunks(batch, parts, context.device)
+    whole = sum(map(_count, chunks))
     sums: dict[str, Tensor] = {}
     is_mixed = context.dtype != torch.float32
     for chunk in chunks:
-        share = len(chunk) / len(batch)
+        share = _count(chunk) / whole
         for learner in task.learners.values():
             learner.part, learner.parts = share, len(chunks)
         with torch.autocast(context.device.type, context.dtype, enabled=is_mixed):
@@ -143,6 +153,18 @@ def learn(task: Task, batch: Tensor, parts: int, context: Context) -> dict[str, 
         for name, loss in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * share
     return {name: float(total) for name, total in sums.items()}
+
+
+def _chunks(batch: Batch, parts: int, device: torch.device) -> list[Batch]:
+    """A batch in parts, on a device."""
+    if isinstance(batch, Tensor):
+        return cast("list[Batch]", list(batch.to(device, non_blocking=True).chunk(parts)))
+    columns = [each.to(device, non_blocking=True).chunk(parts) for each in batch]
+    return cast("list[Batch]", list(zip(*columns, strict=True)))
+
+
+def _count(batch: Tensor | tuple[Tensor, ...]) -> int:
+    return len(batch) if isinstance(batch, Tensor) else len(batch[0])
 
 
 def _check(losses: Losses, step: int) -> None:
@@ -156,7 +178,7 @@ def _check(losses: Losses, step: int) -> None:
 # ----------------------------------------------------------------------------------------------- the state
 
 
-def state_of(task: Task, count: _Count) -> dict[str, Any]:
+def state_of(task: Task[Any], place: _Place) -> dict[str, Any]:
     """All that the loop needs to go on, as tensors and plain data."""
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -164,13 +186,13 @@ def state_of(task: Task, count: _Count) -> dict[str, Any]:
     return {
         "task": task.name,
         "version": VERSION,
-        "count": dict(vars(count)),
+        "place": dict(vars(place)),
         "learners": {name: learner.state() for name, learner in task.learners.items()},
         "random": random,
     }
 
 
-def restore(task: Task, count: _Count, state: dict[str, Any]) -> None:
+def restore(task: Task[Any], place: _Place, state: dict[str, Any]) -> None:
     """Take a state over. Raises InputError when it is of another task, version or network."""
     if state.get("task") != task.name or state.get("version") != VERSION:
         raise InputError(
@@ -182,7 +204,7 @@ def restore(task: Task, count: _Count, state: dict[str, Any]) -> None:
             learner.restore(state["learners"][name])
     except (KeyError, ValueError, RuntimeError) as error:
         raise InputError("the checkpoint is of another network: start the training anew") from error
-    vars(count).update(state["count"])
+    vars(place).update(state["place"])
     torch.set_rng_state(state["random"]["cpu"])
     if "cuda" in state["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["random"]["cuda"])
