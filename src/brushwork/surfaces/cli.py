@@ -336,6 +336,15 @@ def doctor(
     return DONE
 
 
+def fetch_all(beginning: str) -> None:
+    """Download what the names that begin so stand for."""
+    from brushwork.fetch import DOWNLOADS
+
+    for name in DOWNLOADS:
+        if name.startswith(beginning):
+            _fetch(name)
+
+
 def _fetch(name: str) -> None:
     from rich.console import Console
     from rich.progress import Progress

@@ -31,6 +31,9 @@ MAY_CHANGE = {"epochs", "threads", "device", "data"}
 
 def train(
     *,
+    fetch: Annotated[
+        bool, Parameter(help="download Fashion-MNIST first (31 MB)", negative=(), show_default=False)
+    ] = False,
     json_: Annotated[
         bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
     ] = False,
@@ -42,6 +45,12 @@ def train(
     The folder gets generated_img_EEE_I.png each epoch, a strip of samples every ten, losses.png, log.jsonl,
     a film of one latent, generator.safetensors, and the checkpoint that --resume goes on from.
     """
+    from brushwork.surfaces.cli import fetch_all
+
+    if fetch:
+        fetch_all("fashion-mnist/")
+        if not options.get("output"):
+            return 0
     given = typed(options)
     wanted = build(TrainingFiles, of_model(TrainingFiles, given))
     if wanted.output is None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from brushwork.errors import InputError
+from brushwork.fetch import cache_folder
 from brushwork.images import read_picture, resize
 
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
@@ -105,10 +106,13 @@ def read_labelled(data: str | None, side: int) -> LabelledSet:
 
 
 def _standard_place() -> Path:
-    if _idx_file(INSTALLED, IMAGES):
-        return INSTALLED
+    downloaded = cache_folder() / "fashion-mnist"
+    for place in (INSTALLED, downloaded):
+        if _idx_file(place, IMAGES):
+            return place
     raise InputError(
-        "Fashion-MNIST is not installed: `apt install dataset-fashion-mnist`, or --data DIR with its files"
+        "Fashion-MNIST is not here: `apt install dataset-fashion-mnist`, --fetch to download it (31 MB), or "
+        "--data DIR with its files"
     )
 
 
