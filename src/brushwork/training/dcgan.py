@@ -45,11 +45,11 @@ class Discriminator(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             SameConv2d(1, 64, 4, 2),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             SameConv2d(64, 128, 4, 2),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             SameConv2d(128, 128, 4, 2),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(4 * 4 * 128, 1),

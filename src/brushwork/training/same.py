@@ -26,10 +26,9 @@ class SameConv2d(nn.Conv2d):
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         top, bottom = same_padding(input.shape[-2], kernel, stride)
         left, right = same_padding(input.shape[-1], kernel, stride)
-        if (top, left) == (bottom, right):  # what the kernel can do itself, without a copy
-            return functional.conv2d(input, self.weight, self.bias, self.stride, (top, left))
-        padded = functional.pad(input, (left, right, top, bottom))
-        return functional.conv2d(padded, self.weight, self.bias, self.stride)
+        if (bottom, right) != (top, left):  # the convolution itself pads both sides alike
+            input = functional.pad(input, (0, right - left, 0, bottom - top))
+        return functional.conv2d(input, self.weight, self.bias, self.stride, (top, left))
 
 
 class SameConvTranspose2d(nn.ConvTranspose2d):
@@ -42,12 +41,10 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
         """Convolve, transposed; what the forward convolution had padded is cropped."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         height, width = (stride * side for side in input.shape[-2:])
-        top, bottom = same_padding(height, kernel, stride)
-        left, right = same_padding(width, kernel, stride)
-        if (top, left) == (bottom, right):
-            return functional.conv_transpose2d(input, self.weight, self.bias, self.stride, (top, left))
-        whole = functional.conv_transpose2d(input, self.weight, self.bias, self.stride)
-        return whole[..., top : top + height, left : left + width]
+        crop = same_padding(height, kernel, stride)[0], same_padding(width, kernel, stride)[0]
+        # Cropped alike on both sides; what is still too much lies after.
+        larger = functional.conv_transpose2d(input, self.weight, self.bias, self.stride, crop)
+        return larger[..., :height, :width]
 
 
 def initialise(network: nn.Module) -> None:
