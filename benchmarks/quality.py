@@ -2,13 +2,16 @@
 
     python benchmarks/quality.py --recipe default draft 'tf-tutorial --strength 0.5' --size 256 --pairs 3
     python benchmarks/quality.py --recipe default --peer pastiche=DIR    # DIR/PHOTO-ART.png, made elsewhere
+    python benchmarks/quality.py --recipe default tf-blog --cached --plot curves.png    # of what is there
 
 A recipe may carry options of `brushwork stylize`; with --strength among them it is run at that one only.
-Pictures that are there already are not painted again, so a run can be broken off and continued, also with
-more pairs, recipes or strengths. Curves that lie below and left of another's are better in both scores.
+Pictures that are there already are not painted again and scores are kept, so a run can be broken off and
+continued, also with more pairs, recipes or strengths. Curves that lie below and left of another's are better
+in both scores.
 """
 
 import argparse
+import hashlib
 import json
 import shlex
 import time
@@ -17,13 +20,17 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from PIL import Image
 
 from brushwork.encode import encode_picture
 from brushwork.images import Picture, read_picture
 from brushwork.metrics import Judge, Scores, Yardstick
+from brushwork.outputs import files
 from brushwork.outputs.labels import Cell, labelled
 from brushwork.surfaces.cli import call
+from curves import Panel, plot
 
 # Chosen by eye from all photos and paintings: subject and technique differ from pair to pair, and the first
 # three differ most.
@@ -76,13 +83,31 @@ def options() -> argparse.Namespace:
     parser.add_argument("--strength", nargs="+", default=STRENGTHS)
     parser.add_argument("--peer", nargs="+", default=[], metavar="NAME=DIR", help="DIR/PHOTO-ART.png")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--pairs", type=int, default=len(PAIRS), choices=range(1, len(PAIRS) + 1))
+    parser.add_argument(
+        "--pairs",
+        nargs="+",
+        default=[str(len(PAIRS))],
+        help="N: the first N; or parts of their names, such as kodim08 leger [10]",
+    )
+    parser.add_argument("--cached", action="store_true", help="paint nothing, take what is there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="the curves [curves.png in the folder]")
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data"), help="with photos/ and paintings/"
     )
     parser.add_argument("--out", type=Path, help="folder, continued [quality-SIZE]")
     parser.add_argument("--metric-weights", nargs="+", default=[], help="of the judge [downloaded]")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not (pairs := chosen(given.pairs)):
+        parser.error(f"--pairs {' '.join(given.pairs)}: none of the {len(PAIRS)} pairs has such a name")
+    given.pairs = pairs
+    return given
+
+
+def chosen(wanted: list[str]) -> list[tuple[str, str]]:
+    """Pairs by their number from the first on, or by parts of their names; in the order of ``PAIRS``."""
+    if len(wanted) == 1 and wanted[0].isdecimal():
+        return list(PAIRS[: int(wanted[0])])
+    return [pair for pair in PAIRS if any(word in f"{pair[0]} {pair[1]}" for word in wanted)]
 
 
 def points(recipes: Iterable[str], strengths: Iterable[str]) -> Iterator[tuple[Point, list[str]]]:
@@ -116,7 +141,7 @@ def folder_of(point: Point) -> Path:
 
 
 class Scoring:
-    """Scores of pictures, kept in a file and taken from there while the picture has not changed."""
+    """Scores of pictures, kept in a file by the pictures' hashes: a copied folder has them too."""
 
     def __init__(self, weights: list[str], file: Path) -> None:
         self._file, self._weights = file, weights
@@ -130,12 +155,12 @@ class Scoring:
 
     def score(self, path: Path, photo: Path, art: Path) -> Scores:
         """The scores of one picture."""
-        key = f"{path.resolve()} {path.stat().st_mtime_ns}"
+        key = f"{pair_name(photo, art)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         if key not in self._kept:
             picture = read_picture(path).pixels
             height, width = picture.shape[-2:]
             self._kept[key] = asdict(self._yardstick(photo, art, (height, width)).score(picture))
-            self._file.write_text(json.dumps(self._kept, indent=0), encoding="utf-8")
+            files.write(self._file, json.dumps(self._kept, indent=0).encode())
         return Scores(**self._kept[key])
 
 
@@ -143,7 +168,7 @@ def collect(given: argparse.Namespace, out: Path) -> list[Result]:
     """Paint and score everything, pair by pair, so that a run broken off has whole pairs."""
     results: list[Result] = []
     scoring = Scoring(given.metric_weights, out / "scores.json")
-    for photo_name, art_name in PAIRS[: given.pairs]:
+    for photo_name, art_name in given.pairs:
         photo, art = given.data / "photos" / photo_name, given.data / "paintings" / art_name
         name = pair_name(photo, art)
         wanted = [
@@ -151,17 +176,26 @@ def collect(given: argparse.Namespace, out: Path) -> list[Result]:
         ]
         peers = [(Point(peer.partition("=")[0], ""), Path(peer.partition("=")[2])) for peer in given.peer]
         for _, more, path in wanted:
-            if not path.exists():
+            if not path.exists() and not given.cached:
                 paint(photo, art, path, ["--size", str(given.size), *more])
         for point, path in [(p, path) for p, _, path in wanted] + [(p, d / f"{name}.png") for p, d in peers]:
             if not path.exists():
                 print(f"{point} has no {path}")
                 continue
+            if point.strength:
+                check_size(path, given.size)
             scores, noted = scoring.score(path, photo, art), path.with_suffix(".seconds")
             seconds = float(noted.read_text()) if noted.exists() else None
             results.append(Result(name, point, path, scores.content, scores.style, seconds))
             print(f"{name} {point}: content {scores.content:.3f} style {scores.style:.3f}", flush=True)
     return results
+
+
+def check_size(path: Path, size: int) -> None:
+    """Exit when a picture that is there was painted at another size than is asked for."""
+    with Image.open(path) as image:
+        if max(image.size) != size:
+            raise SystemExit(f"{path} is {max(image.size)} px, not {size}: give another --out")
 
 
 def settings(results: list[Result]) -> dict[Point, list[Result]]:
@@ -247,26 +281,10 @@ def _cell(r: Result) -> Cell:
     return Cell(read_picture(r.path).pixels, (str(r.point), f"content {r.content:.2f}  style {r.style:.2f}"))
 
 
-def curves(results: list[Result], file: Path) -> None:
-    """Mean content score against mean style score, a line for each recipe over its strengths."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 7), dpi=120, layout="constrained")
-    axes: Any = figure.add_subplot()
-    average = means(results)
-    for recipe in dict.fromkeys(point.recipe for point in average):
-        at = {point.strength: scores for point, scores in average.items() if point.recipe == recipe}
-        axes.plot(*zip(*at.values(), strict=True), marker="o", label=recipe)
-        for strength, scores in at.items():
-            axes.annotate(strength, scores, xytext=(4, 4), textcoords="offset points", fontsize=8)
-    for name, place in (("photo", (0, 1)), ("painting", (1, 0))):
-        axes.plot(*place, marker="*", markersize=14, color="#444444", linestyle="")
-        axes.annotate(name, place, xytext=(6, 6), textcoords="offset points")
-    axes.plot((0, 1), (1, 0), color="#cccccc", linewidth=1, zorder=0)
-    axes.set(xlabel="content: LPIPS to the photo", ylabel="style: distance to the painting")
-    axes.set_title(f"mean over {len(common(results))} pairs; below and left is better")
-    axes.legend(frameon=False)
-    figure.savefig(file)
+def panel(scores: dict[Point, tuple[float, float]]) -> Panel:
+    """Scores as curves: by recipe, then by strength."""
+    recipes = dict.fromkeys(point.recipe for point in scores)
+    return {r: {p.strength: at for p, at in scores.items() if p.recipe == r} for r in recipes}
 
 
 def main() -> None:
@@ -275,12 +293,20 @@ def main() -> None:
     out: Path = given.out or Path(f"quality-{given.size}")
     out.mkdir(parents=True, exist_ok=True)
     results = collect(given, out)
+    if not results:
+        raise SystemExit(f"nothing of these pairs is in {out}")
     judged = verdicts(results, next(points(given.recipe, given.strength))[0].recipe)
     (out / "quality.md").write_text(table(results, judged), encoding="utf-8")
+    of_all = [pair for pair in dict.fromkeys(r.pair for r in results) if pair in common(results)]
     rows = [asdict(r) | {"point": str(r.point), "path": str(r.path)} for r in results]
     (out / "quality.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     (out / "sheet.png").write_bytes(sheet(results, given.data))
-    curves(results, out / "curves.png")
+    plot(
+        panel(means(results)),
+        {pair: panel({r.point: (r.content, r.style) for r in results if r.pair == pair}) for pair in of_all},
+        f"mean over {len(of_all)} pairs",
+        given.plot or out / "curves.png",
+    )
     print((out / "quality.md").read_text(encoding="utf-8"))
 
 

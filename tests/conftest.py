@@ -85,6 +85,33 @@ def network_file(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
+@pytest.fixture(scope="session")
+def judge_tensors() -> dict[str, Tensor]:
+    """A network of VGG16's shapes, smaller numbers than a trained one's but not trivial."""
+    generator = torch.Generator().manual_seed(0)
+    tensors: dict[str, Tensor] = {}
+    inputs = 3
+    for block, outputs in zip(ref.VGG16_BLOCKS, (64, 128, 256, 512, 512), strict=True):
+        for place in block:
+            scale = (2 / (9 * inputs)) ** 0.5
+            tensors[f"features.{place}.weight"] = scale * torch.randn(
+                outputs, inputs, 3, 3, generator=generator
+            )
+            tensors[f"features.{place}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
+            inputs = outputs
+    for index, channels in enumerate((64, 128, 256, 512, 512)):
+        tensors[f"lin{index}.weight"] = torch.rand(1, channels, 1, 1, generator=generator)
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def judge_file(judge_tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That network as a file for ``--metric-weights``."""
+    path = tmp_path_factory.mktemp("judge") / "judge.pth"
+    torch.save(judge_tensors, path)
+    return path
+
+
 @pytest.fixture
 def desk(
     photo_file: Path,

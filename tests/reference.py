@@ -25,6 +25,8 @@ BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # VGG19: convolution
 LAYERS = [(f"block{b}_conv{c}", n) for b, (k, n) in enumerate(BLOCKS, 1) for c in range(1, k + 1)]
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block5_conv2"
+# The judge's network as torchvision numbers its convolutions.
+VGG16_BLOCKS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 BGR_MEANS = torch.tensor([103.939, 116.779, 123.68], dtype=torch.float64).view(1, 3, 1, 1)
 
 

@@ -108,6 +108,7 @@ def test_json_is_all_there_is_on_stdout(desk: Desk) -> None:
         "evaluations",
         "losses",
         "peak_memory_bytes",
+        "plan",
         "run_dir",
     ]
     assert list(report["losses"]) == ["total", "content", "style", "tv"]
@@ -128,7 +129,7 @@ def test_progress_goes_to_stderr_and_quiet_ends_it(desk: Desk) -> None:
     assert outcome.out == ""
     begin, *_, end = outcome.err.splitlines()
     assert begin.startswith("48×36, 3 evaluations on ")
-    assert "1/3 at 48 px: loss " in outcome.err
+    assert "48 px, step 1/3: loss " in outcome.err
     assert end == "wrote result.png"
     silent = desk.stylize(json=None)
     assert (silent.status, silent.out, silent.err) == (0, "", "")
@@ -147,7 +148,7 @@ def test_a_terminal_gets_a_bar(desk: Desk) -> None:
             shown += piece
     os.close(leader)
     assert running.returncode == 0
-    assert all(part.encode() in shown for part in ("48×36", "48 px, 3/3, loss", "━"))
+    assert all(part.encode() in shown for part in ("48×36", "48 px, step 3/3, loss", "━"))
 
 
 def _read(leader: int) -> bytes:

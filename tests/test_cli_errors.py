@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from PIL import Image
 
 from brushwork import runner
-from commands import Desk, Value
+from commands import BRUSHWORK, Desk, Value, process
 
 Options = dict[str, Value]
 
@@ -236,11 +238,52 @@ def test_a_long_name_is_written_all_the_same(desk: Desk) -> None:
     assert desk.picture(name).shape == (36, 48, 3)
 
 
+def test_what_is_too_small_is_named(desk: Desk) -> None:
+    """Of photo and paintings, the one that has no position left at a layer."""
+    deep: Options = {"style_layers": ["block2_conv1"], "size": 64, "styles": ["painting.png", "ribbon.png"]}
+    Image.new("RGB", (200, 4), "#336699").save("ribbon.png")
+    told(desk, deep, "ribbon.png: 64×1 pixels are too small for block2_conv1")
+    assert desk.call("stylize", "", "--style", "painting.png").complaint.startswith("brushwork: PHOTO is")
+
+
 def test_a_picture_without_a_job_to_repeat(desk: Desk) -> None:
     complaint = desk.call("stylize", "--from", "photo.png").complaint
     assert "photo.png: carries no job" in complaint and "metadata" in complaint
     assert "nowhere.png: no such file" in desk.call("stylize", "--from", "nowhere.png").complaint
     assert "text.jpg: not a picture" in desk.call("stylize", "--from", "text.jpg").complaint
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
+def test_help_that_cannot_be_printed(desk: Desk) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = process(["--help"], desk.folder, stdout=full, capture_output=False, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "brushwork: No space left on device: free some space\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
+def test_progress_that_cannot_be_told_costs_no_picture(desk: Desk) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = process(desk.line(output="result.png"), desk.folder, stderr=full, capture_output=False)
+        assert done.returncode == 0
+        assert desk.picture("result.png").shape == (36, 48, 3)
+        wrong = process(["stylize", "nowhere.png"], desk.folder, stderr=full, capture_output=False)
+        assert wrong.returncode == 2
+
+
+@pytest.mark.slow
+def test_streams_that_are_closed(desk: Desk) -> None:
+    def closed(stream: str, **options: Value) -> subprocess.CompletedProcess[bytes]:
+        command = shlex.join([BRUSHWORK, *desk.line(overwrite=True, **options)])
+        return subprocess.run(["/bin/sh", "-c", f"{command} {stream}>&-"], capture_output=True, check=False)
+
+    assert closed("2", output="result.png").returncode == 0
+    assert desk.picture("result.png").shape == (36, 48, 3)
+    for options in ({"output": "result.png", "json": True}, {"output": "-"}):
+        done = closed("", quiet=True, **options)
+        assert done.returncode == 2
+        assert done.stderr == b"brushwork: standard output is closed: try -o FILE\n"
 
 
 # ------------------------------------------------------------------------------------------------ our fault

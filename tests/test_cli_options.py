@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic.fields import FieldInfo
 
 from brushwork.encode import read_job
@@ -86,6 +86,8 @@ TABLE: dict[str, Change] = {
     "device": Change(["cpu", "cuda:99"], seen=status),
     "precision": Change(["float32", "bfloat16"], seen=of_json("precision", "losses")),
     "seed": Change([None, 1], {"init": "noise"}),
+    "memory": Change([None, "500MB"], seen=status),
+    "tile": Change([None, 64], {"size": 96}, seen=of_json("plan")),
     "threads": Change([1, 2], seen=threads),
     "weights": Change(["network.safetensors", "other.safetensors"]),
     "max_pixels": Change([None, 100], seen=status),
@@ -99,6 +101,7 @@ TABLE: dict[str, Change] = {
     "style_rotations": Change([None, ["90"], ["0", "90"], ["30"]]),
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),
+    "style_margin": Change(["keep", "crop"], {"styles": ["framed.png"]}),
     "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "area"]),
     # colours
     "color": Change(["style", "content", "luminance", "match", "histogram", "lock"]),
@@ -202,5 +205,7 @@ def lay_out(desk: Desk, network_file: Path) -> None:
 
     other = {name: tensor * 0.5 for name, tensor in load_file(network_file).items()}
     save_file(other, desk.folder / "other.safetensors")
+    with Image.open(desk.folder / "painting.png") as painting:
+        ImageOps.expand(painting, 3, "black").save(desk.folder / "framed.png")
     for name in ("other.png", "there.png"):
         Image.new("RGB", (20, 16), "#708090").save(desk.folder / name)

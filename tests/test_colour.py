@@ -16,7 +16,7 @@ from torch import Tensor
 from brushwork import colour
 from brushwork.context import Context
 from brushwork.encoders import VGG19
-from brushwork.events import Checkpoint, Finished, Started
+from brushwork.events import Finished, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Style, Stylize
 from brushwork.losses import Moments
@@ -314,7 +314,7 @@ def painted(encoder: VGG19, photo: Picture, painting: Tensor, **options: Any) ->
     for event in paint(job, Sources(photo, [Picture(painting)], init), encoder, CPU):
         if isinstance(event, Finished):
             return shown, event.picture
-        if not isinstance(event, Checkpoint):  # which holds the picture that is worked on
+        if isinstance(event, Started | Progress):  # a Checkpoint holds the picture that is worked on
             shown.append(event.start if isinstance(event, Started) else event.image)
     raise AssertionError
 

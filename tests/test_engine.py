@@ -576,6 +576,11 @@ def test_a_run_that_diverges_names_the_term(
         seen(encoder, photo, painting, optimizer="sgd", learning_rate=rate, steps=30, **weights)
 
 
+def test_lbfgs_has_no_rate_to_lower(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
+    with pytest.raises(DivergedError, match=r"; lower the weight of that term$"):
+        seen(encoder, photo, painting, optimizer="lbfgs", style_weight=1e38, steps=2)
+
+
 def test_what_is_no_number_is_named(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
     with pytest.raises(DivergedError, match=re.escape("evaluation 1: the style loss is inf")):
         seen(encoder, photo, painting, style_weight=1e300)

@@ -17,39 +17,12 @@ from brushwork.metrics import Judge, Scores, Yardstick
 from brushwork.metrics.judge import TAPS
 from brushwork.metrics.scores import cover, perceptual, sketch, style_distances
 from brushwork.surfaces.cli import call
-
-DEPTHS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-
-
-@pytest.fixture(scope="session")
-def judge_tensors() -> dict[str, Tensor]:
-    """A network of VGG16's shapes, smaller numbers than a trained one's but not trivial."""
-    generator = torch.Generator().manual_seed(0)
-    tensors: dict[str, Tensor] = {}
-    inputs = 3
-    for block, outputs in zip(DEPTHS, (64, 128, 256, 512, 512), strict=True):
-        for place in block:
-            scale = (2 / (9 * inputs)) ** 0.5
-            tensors[f"features.{place}.weight"] = scale * torch.randn(
-                outputs, inputs, 3, 3, generator=generator
-            )
-            tensors[f"features.{place}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
-            inputs = outputs
-    for index, channels in enumerate((64, 128, 256, 512, 512)):
-        tensors[f"lin{index}.weight"] = torch.rand(1, channels, 1, 1, generator=generator)
-    return tensors
+from reference import VGG16_BLOCKS
 
 
 @pytest.fixture(scope="session")
 def judge(judge_tensors: dict[str, Tensor]) -> Judge:
     return Judge(judge_tensors)
-
-
-@pytest.fixture(scope="session")
-def weights_file(judge_tensors: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("judge") / "judge.pth"
-    torch.save(judge_tensors, path)
-    return path
 
 
 def pictures() -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +47,7 @@ def reference_lpips(tensors: dict[str, Tensor], a: Tensor, b: Tensor) -> float:
         std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
         x = (x.double() - mean) / std
         taps: list[Tensor] = []
-        for block in DEPTHS:
+        for block in VGG16_BLOCKS:
             x = F.max_pool2d(x, 2) if taps else x
             for place in block:
                 weight = tensors[f"features.{place}.weight"].double()
@@ -153,10 +126,10 @@ def save(path: Path, picture: Tensor) -> str:
     return str(path)
 
 
-def test_the_command(tmp_path: Path, weights_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, judge_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
     line = ["evaluate", "--content", names[0], "--style", names[1], names[2], names[0]]
-    line += ["--metric-weights", str(weights_file)]
+    line += ["--metric-weights", str(judge_file)]
     sheet, table = str(tmp_path / "sheet.png"), str(tmp_path / "scores.csv")
     assert call([*line, "--json", "--sheet", sheet, "--csv", table]) == 0
     report = json.loads(capfd.readouterr().out)
@@ -173,6 +146,25 @@ def test_the_command(tmp_path: Path, weights_file: Path, capfd: pytest.CaptureFi
     assert "mean ± deviation" in capfd.readouterr().out
     assert call([*line, "--sheet", sheet]) == 2
     assert "--overwrite" in capfd.readouterr().err
+
+
+def test_files_that_are_in_each_others_way_and_names_that_are_too_long(
+    tmp_path: Path, judge_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [save(tmp_path / f"{i}.png", picture) for i, picture in enumerate(pictures())]
+    line = ["evaluate", "--content", names[0], "--style", names[1], "--metric-weights", str(judge_file)]
+    assert call([*line, names[2], "--csv", f"{tmp_path}/a.png", "--sheet", f"{tmp_path}/a.png"]) == 2
+    assert "give each its own name" in capfd.readouterr().err
+    assert call([*line, "x" * 300]) == 2
+    told = capfd.readouterr().err
+    assert "File name too long" in told
+    assert told.count("\n") == 1
+
+
+def test_a_flat_picture_is_no_measure_of_roughness(judge: Judge) -> None:
+    photo, _, result = pictures()
+    scores = score(judge, result, photo, torch.full_like(photo, 0.5))
+    assert 10 < scores.roughness_painting < 1000
 
 
 def test_without_weights_one_line_says_how_to_get_them(

@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_from_the_start_is_found_before_the_work(desk: Desk)
     try:
         (disk / "earlier.png").write_bytes(bytes(60_000))
         complaint = desk.stylize(output="disk/earlier.png", size=64, json=None).complaint
-        assert "0 MB free" in complaint and "free some space" in complaint
+        assert "4 kB free and 25 kB needed: free some space" in complaint
         complaint = desk.stylize(record="disk/film", json=None).complaint
         assert "free some space" in complaint
         assert (disk / "earlier.png").stat().st_size == 60_000
@@ -247,7 +247,7 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 
 
 def test_too_little_space_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"MB free and 1000000000000 MB needed: free some space"):
+    with pytest.raises(OutputError, match=r"kB free and 1,000,000,000,000,000 kB needed: free some space"):
         files.check_place(tmp_path / "a.png", overwrite=False, need=10**18)
 
 
@@ -297,6 +297,6 @@ def test_a_scale_begins_with_the_best_picture_of_the_last(photo: Tensor) -> None
     steps = [(1, 5.0), (2, 3.0), (1, 9.0), (2, 10.0)]
     for at, (step, total) in enumerate(steps, 1):
         losses = Losses(total, total, 0, 0)
-        writer.handle(Progress(at, 4, 4, step, losses, 1.0, pictures[at]))
+        writer.handle(Progress(at, 4, 0, 4, step, losses, 1.0, pictures[at]))
     assert writer.best[0] == 9
     assert writer.best[1] is pictures[1]

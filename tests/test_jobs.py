@@ -87,6 +87,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:7"]),
     "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
     "seed": st.integers(0, 2**63 - 1),
+    "memory": st.none() | st.integers(500_000_000, 10**15),
+    "tile": st.none() | st.integers(64, 8192),
     "threads": st.none() | st.integers(1, 1024),
     "weights": st.none() | words,
     "max_pixels": st.integers(1, 10**12),
@@ -94,7 +96,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         name: choices(name)
         for name in (
             *("color", "content_loss", "style_loss", "style_unit", "tv_loss", "units", "optimizer"),
-            *("adam", "padding", "pooling", "keep", "resize", "size_rounding", "style_shape", "rounding"),
+            *("adam", "padding", "pooling", "keep", "resize", "size_rounding", "style_shape", "style_margin"),
+            "rounding",
         )
     },
 }  # fmt: skip
@@ -193,21 +196,25 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("steps", 1.5, "integer"),
     ("epochs", 0, "1"),
     ("steps_per_epoch", 0, "1"),
-    ("init", "", "1 character"),
+    ("init", "", "is empty"),
     ("pooling", "sum", "'max' or 'avg'"),
     ("clip", "perhaps", "boolean"),
     ("keep", "worst", "'last', 'best' or 'after-best'"),
     ("resize", "cubic", "'nearest', 'bilinear', 'bicubic', 'lanczos' or 'area'"),
     ("size_rounding", "ceil", "'round' or 'floor'"),
     ("style_shape", "square", "'own' or 'photo'"),
+    ("style_margin", "cut", "'keep' or 'crop'"),
     ("rounding", "up", "'round' or 'truncate'"),
     ("snapshot_every", 0, "1"),
     ("snapshot_offset", -1, "0"),
-    ("content", "", "1 character"),
+    ("content", "", "is empty"),
     ("recipe", 5, "string"),
     ("device", "gpu", "cuda"),
     ("precision", "float16", "'auto', 'float32' or 'bfloat16'"),
     ("seed", -1, "0"),
+    ("memory", 1000, "500000000"),
+    ("memory", "4XB", "4GB"),
+    ("tile", 8, "64"),
     ("threads", 0, "1"),
     ("threads", 1025, "1024"),
     ("max_pixels", 0, "1"),
@@ -218,7 +225,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
 def test_a_value_out_of_bounds_is_refused(field: str, value: Any, limit: str) -> None:
     """The message names the flag, the value and the limit."""
     message = refused(**{field: value})
-    assert f"{flag(field)} {value}: " in message
+    assert f"{flag(field)} {value}".strip() + ": " in message
     assert limit in message.partition(": ")[2]
 
 

@@ -180,7 +180,7 @@ def expected_w2(mine: Tensor, theirs: Tensor) -> float:
     """By the eigenvalues of ΣΣ', whose roots are those of Σ'^½ΣΣ'^½."""
     (mean, covariance), (other_mean, other) = gaussian(mine), gaussian(theirs)
     size = np.trace(gram_of(theirs)) / theirs[0, 0].numel()
-    ridge = 1e-6 * np.trace(other) / len(other) * np.eye(len(other))
+    ridge = 1e-4 * np.trace(other) / len(other) * np.eye(len(other))
     roots = np.sqrt(np.linalg.eigvals((covariance + ridge) @ (other + ridge)).real)
     traces = np.trace(covariance + other + 2 * ridge)
     return (((mean - other_mean) ** 2).sum() + traces - 2 * roots.sum()) / size

@@ -7,32 +7,46 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brushwork.context import Context, _group_memory  # pyright: ignore[reportPrivateUsage]
 from brushwork.errors import InputError
-from brushwork.jobs import Settings
-from brushwork.optimize.memory import check_memory, needed
+from brushwork.jobs import Stylize
+from brushwork.optimize.plan import Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale
 
+JOB = Stylize.model_validate({"content": "photo.png", "styles": "painting.png"})
 
-@given(st.integers(1000, 60000), st.floats(0.05, 1), st.integers(1_000_000_000, 100_000_000_000))
-def test_the_size_that_is_offered_fits(long_side: int, aspect: float, free: int) -> None:
-    scale, settings = Scale(round(long_side * aspect), long_side, 1), Settings()
-    if needed(settings, scale.height * scale.width) <= free:
-        check_memory(settings, scale, free)
-        return
-    with pytest.raises(InputError, match=r"GB of memory and .* GB are free: give --size \d+ or") as caught:
-        check_memory(settings, scale, free)
-    found = re.search(r"--size (\d+)", str(caught.value))
-    assert found
-    smaller = int(found[1])
-    assert needed(settings, round(smaller * aspect) * smaller) <= free * 1.01  # the short side is rounded
+
+def sizes(long_side: int, aspect: float) -> Sizes:
+    return Sizes(Scale(max(16, round(long_side * aspect)), long_side, 1), (600, 800), [(600, 800)])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1000, 20000), st.floats(0.05, 1), st.integers(700_000_000, 30_000_000_000))
+def test_a_plan_fits_or_the_size_that_is_offered_does(long_side: int, aspect: float, free: int) -> None:
+    try:
+        assert make_plan(JOB, sizes(long_side, aspect), free).bytes <= free
+    except InputError as error:
+        found = re.search(r"GB of memory and .* GB are free: give --size (\d+) or smaller", str(error))
+        assert found
+        assert make_plan(JOB, sizes(int(found[1]), aspect), round(free * 1.01)).bytes <= free * 1.01
+
+
+def test_less_memory_means_smaller_tiles_and_more_time() -> None:
+    wanted = sizes(2048, 0.75)
+    plans = [make_plan(JOB, wanted, limit * 10**9) for limit in (20, 8, 3, 2)]
+    assert plans[0].tile is None
+    assert [plan.cost for plan in plans] == sorted(plan.cost for plan in plans)
+    assert [plan.bytes for plan in plans] == sorted((plan.bytes for plan in plans), reverse=True)
+    assert plans[-1].on_disk
+    assert str(plans[-1]).endswith("the rest on disk")
+    assert str(Plan(64, recompute=True)) == "tiles of 64 px, features computed twice"
 
 
 def test_unknown_free_memory_refuses_nothing() -> None:
-    check_memory(Settings(), Scale(60000, 60000, 1), None)
+    assert make_plan(JOB, sizes(60000, 1), None).tile is None
 
 
 def test_this_machine_knows_its_free_memory() -> None:

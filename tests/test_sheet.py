@@ -178,6 +178,12 @@ def test_what_one_cell_lacks_is_told_before_any_is_painted(desk: Desk) -> None:
 # --------------------------------------------------------------------------------------------------- sheet
 
 
+def test_progress_counts_cells(desk: Desk) -> None:
+    told = sheet(desk, "--across", "strength=0.3,0.7")
+    assert told.status == 0
+    assert "\ncell 1/2, 32 px, step 1/3: loss" in told.err
+
+
 def test_each_command_repeats_its_cell(desk: Desk) -> None:
     outcome = sheet(desk, "--across", "strength=0.3,0.9", "--down", "pooling=max,avg", "--quiet")
     assert outcome.status == 0, outcome.err

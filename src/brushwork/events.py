@@ -36,6 +36,17 @@ class Started:
     start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale, or resumed
     scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
     done: int = 0  # evaluations of the run that this one resumes
+    plan: str = ""  # how the work is fitted into memory, in words; empty when it is done in one piece
+    part: str = "scale"  # what ``scales`` are: those of a sheet's cells follow each other
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A part of an evaluation is done: of a picture in tiles a tile of one of the two passes."""
+
+    evaluation: int  # from 1, over all scales: the one that is going on
+    done: int
+    parts: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,8 @@ class Progress:
 
     evaluation: int  # from 1, over all scales
     evaluations: int
-    scale: int  # long side in pixels
+    rung: int  # which of ``Started.scales``
+    scale: int  # its long side in pixels
     step: int  # from 1, within the scale
     losses: Losses  # before the step
     gradient_norm: float
@@ -77,4 +89,4 @@ class Finished:
     evaluations: int
 
 
-Event = Started | Progress | Checkpoint | Finished
+Event = Started | Swept | Progress | Checkpoint | Finished

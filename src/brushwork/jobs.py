@@ -7,6 +7,7 @@ flags from these fields (``metavar`` and ``plural`` in ``json_schema_extra`` say
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -43,6 +44,16 @@ def _several(value: object) -> object:
 def _number(value: object) -> object:
     """The command line's ``"255"`` as the number."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _bytes(value: object) -> object:
+    """Read ``4GB`` or ``1500MB`` (powers of ten) as a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?B?)", value.strip().upper())
+    if not found:
+        raise ValueError("should be a number of bytes such as 4GB or 1500MB")
+    return round(float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2].rstrip("B")])
 
 
 Layer = Annotated[str, Field(pattern=f"^({LAYER})$")]
@@ -191,6 +202,10 @@ class Settings(Frozen):
     style_shape: Literal["own", "photo"] = option(
         "the painting keeps its own aspect or is squeezed to the photo's size", default="own"
     )
+    style_margin: Literal["keep", "crop"] = option(
+        "a scanned painting's margin of one colour, a tenth of a side at most: part of the style, or cut off",
+        default="keep",
+    )
     tileable: bool = option(
         "the result wraps around without a seam; its sides become multiples of 16", default=False
     )
@@ -262,6 +277,18 @@ class Stylize(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(_bytes)] = option(
+        "the most memory to use; with little the picture takes longer and is the same to rounding",
+        "4GB|1500MB",
+        default=None,
+    )
+    tile: int | None = option(
+        "side of the tiles that a picture is worked on in, instead of what fits",
+        "PX",
+        default=None,
+        ge=64,
+        le=8192,
+    )
     weights: str | None = option(
         "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
     )
@@ -335,6 +362,12 @@ class Evaluate(Frozen):
         "FILE",
         default=(),
     )
+    artfid_weights: str | None = option(
+        "also score whole folders by ArtFID, with the art-fid package's Inception-v3 (art_inception.pth); "
+        "its LPIPS is VGG16's here and AlexNet's in published values, so the two do not compare",
+        "FILE",
+        default=None,
+    )
     metric_seed: int = option("seed of the random directions", "N", default=0, ge=0, le=2**31)
 
 
@@ -372,7 +405,7 @@ def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
     # Of a tuple whose only item is wrong pydantic also says that it is empty.
     problems = [problem for problem in problems if problem["type"] != "too_short"] or problems
     why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
-    value = "" if problems[0]["type"] == "missing" else f" {_value(problems[0])!s:.80}"
+    value = "" if problems[0]["type"] in ("missing", "string_too_short") else f" {_value(problems[0])!s:.80}"
     return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"
 
 
@@ -387,6 +420,8 @@ def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
     message = (
         problem["msg"].removeprefix("Value error, ").replace("Input should", "should").split(", unable")[0]
     )
+    if problem["type"] == "string_too_short":
+        return "is empty"
     if problem["type"] != "string_pattern_mismatch":
         return message
     if field.endswith("_layers"):

@@ -36,11 +36,11 @@ def find_pairs(content: str, style: str, results: Sequence[str]) -> tuple[list[P
     pictures and when nothing fits.
     """
     photos, paintings = pictures(content), pictures(style)
-    single = not Path(content).is_dir() and not Path(style).is_dir()
+    single = not _is_folder(content) and not _is_folder(style)
     found: dict[tuple[Path, Path], list[Path]] = {}
     strays: list[Path] = []
     for name in results:
-        known = single and not Path(name).is_dir()
+        known = single and not _is_folder(name)
         for path in pictures(name):
             fitting = [(photos[0], paintings[0])] if known else _fitting(path, photos, paintings)
             if len(fitting) == 1:
@@ -58,12 +58,19 @@ def find_pairs(content: str, style: str, results: Sequence[str]) -> tuple[list[P
 def pictures(name: str) -> list[Path]:
     """The picture itself, or those of a folder, sorted. Raises InputError for a folder without any."""
     path = Path(name)
-    if not path.is_dir():
+    if not _is_folder(name):
         return [path]
     inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
     if not inside:
         raise InputError(f"{path}: no pictures in this folder")
     return inside
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # a name that is too long: reading it as a picture says so
+        return False
 
 
 def _fitting(path: Path, photos: Iterable[Path], paintings: Iterable[Path]) -> list[tuple[Path, Path]]:

@@ -16,7 +16,7 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Progress, Started
 from brushwork.images import read_picture
 from brushwork.jobs import FLAGS, STARTS, Settings, Stylize, build, flag
-from brushwork.optimize.engine import Sources, scales_of
+from brushwork.optimize.engine import Sources, scales_of, trimmed
 from brushwork.optimize.scales import Scale
 from brushwork.recipes import names, read_recipe
 from brushwork.runner import run
@@ -149,34 +149,36 @@ def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progres
     """
     context, weights = context_for(grid[0].job), load_weights(grid[0].job.weights)
     started = [_with_start(cell.job, sources) for cell in grid]
-    scales = [scale for cell, own in zip(grid, started, strict=True) for scale in scales_of(cell.job, own)]
+    ladders = [scales_of(cell.job, trimmed(cell.job, own)) for cell, own in zip(grid, started, strict=True)]
 
     @cache
     def encoder(pooling: Literal["max", "avg"]) -> VGG19:
         return VGG19(weights, pooling=pooling, dtype=context.dtype, device=context.device)
 
-    done = 0
-    for cell, own in zip(grid, started, strict=True):
+    for number, (cell, own) in enumerate(zip(grid, started, strict=True)):
         events = run(cell.job, own, encoder=encoder(cell.job.pooling))
         try:
-            yield from _of_sheet(events, cell, done, scales)
+            yield from _of_sheet(events, cell, ladders, number)
         except DivergedError as error:
             yield Painted(cell, None, str(error))
-        done += cell.job.evaluations
 
 
 def _of_sheet(
-    events: Generator[Event], cell: Cell, done: int, scales: Sequence[Scale]
+    events: Generator[Event], cell: Cell, ladders: Sequence[Sequence[Scale]], number: int
 ) -> Generator[Started | Progress | Painted]:
-    """One cell's events as part of the whole sheet's, of which so many evaluations are done."""
-    planned = sum(scale.steps for scale in scales)
+    """One cell's events as part of the whole sheet's, whose cells have these scales each."""
+    scales = [scale for ladder in ladders for scale in ladder]
+    before = [scale for ladder in ladders[:number] for scale in ladder]
+    done, planned = (sum(scale.steps for scale in some) for some in (before, scales))
+    part = "cell" if len(scales) == len(ladders) else "scale"
     for event in events:
         if isinstance(event, Finished):
             yield Painted(cell, event.picture.pixels)
         elif isinstance(event, Progress):
-            yield replace(event, evaluation=done + event.evaluation, evaluations=planned)
-        elif isinstance(event, Started) and not done:
-            yield replace(event, evaluations=planned, scales=scales)
+            at, rung = done + event.evaluation, len(before) + event.rung
+            yield replace(event, evaluation=at, evaluations=planned, rung=rung)
+        elif isinstance(event, Started) and not number:
+            yield replace(event, evaluations=planned, scales=scales, part=part)
 
 
 def _with_start(job: Stylize, sources: Sources) -> Sources:

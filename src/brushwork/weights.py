@@ -128,20 +128,21 @@ def _load(path: Path) -> Weights:
 # --- Files -> tensors by name -------------------------------------------------------------------------------
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every kernel (4-D) and bias (1-D) in the file, under the file's own names.
+def read_tensors(path: Path, *, remedy: str = _REMEDY) -> dict[str, Tensor]:
+    """Every tensor in the file, of a Keras file kernels (4-D) and biases (1-D), under the file's own names.
 
-    Raises :class:`WeightsError` when it is of no known format, damaged, or a pickle that would run code.
+    Raises :class:`WeightsError`, which ends with ``remedy``, when it is of no known format, damaged, or a
+    pickle that would run code.
     """
     try:
         with path.open("rb") as stream:
             head = stream.read(16)
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); {_REMEDY}") from error
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     try:
         return _parse(path, head)
-    except WeightsError:
-        raise
+    except WeightsError as error:
+        raise WeightsError(f"{error}; {remedy}") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: damaged, or Python objects, which are not loaded because they can run code; expected a "
@@ -150,7 +151,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file makes its parser raise nearly anything
         found = f"{path.stat().st_size} bytes, {type(error).__name__}"
         raise WeightsError(
-            f"{path}: damaged or cut short ({found}); get the file again, or {_REMEDY}"
+            f"{path}: damaged or cut short ({found}); get the file again, or {remedy}"
         ) from error
 
 
@@ -164,7 +165,7 @@ def _parse(path: Path, head: bytes) -> dict[str, Tensor]:
     if head[8:9] == b"{":
         return _read_safetensors(path)
     found = "an empty file" if not head else f"a file that starts with {head[:8]!r}"
-    raise WeightsError(f"{path}: {found}; expected HDF5, a PyTorch state dict or safetensors: {_REMEDY}")
+    raise WeightsError(f"{path}: {found}; expected HDF5, a PyTorch state dict or safetensors")
 
 
 def _read_h5(file: Path | io.BytesIO) -> dict[str, Tensor]:
@@ -201,7 +202,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping):
-        raise WeightsError(f"{path}: holds a {type(state).__name__}, expected a state dict; {_REMEDY}")
+        raise WeightsError(f"{path}: holds a {type(state).__name__}, expected a state dict")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     return _dequantised(tensors) if "block1_conv1_W_q" in tensors else tensors
 

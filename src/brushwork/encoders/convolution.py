@@ -6,6 +6,7 @@ block 1. Here they are changed in place, which is safe for gradients that this n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,6 +29,11 @@ def fork(x: Tensor) -> tuple[Tensor, Tensor]:
     Their gradients are added into the second, which that layer must have made itself.
     """
     return _Fork.apply(x)  # pyright: ignore[reportReturnType]
+
+
+def tap(x: Tensor, pull: Callable[[Tensor, Tensor], None]) -> Tensor:
+    """The same features; on the way back ``pull(features, gradient)`` adds to their gradient, in place."""
+    return _Tap.apply(x, pull)  # pyright: ignore[reportReturnType]
 
 
 class _ConvolutionReLU(torch.autograd.Function):
@@ -67,3 +73,18 @@ class _Fork(torch.autograd.Function):
         if asked is None or onward is None:
             return onward if asked is None else asked.clone()  # the caller's own must not be changed
         return onward.add_(asked)
+
+
+class _Tap(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pull: Callable[[Tensor, Tensor], None]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.pull = pull
+        return x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore
+        (x,) = ctx.saved_tensors
+        ctx.pull(x, gradient)
+        return gradient, None

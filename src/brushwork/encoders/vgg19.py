@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from brushwork.encoders import convolution, winograd
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
 Padding = Literal["zeros", "repeat", "wrap"]
+Pull = Callable[[Tensor, Tensor], None]
 _DEPTHS = (2, 2, 4, 4, 4)
 LAYERS = tuple(
     f"block{block}_{part}"
@@ -71,16 +75,55 @@ class VGG19:
         InputError for an unknown layer and for a picture too small for one.
         """
         wanted = check_layers(layers)
-        check_size(image.shape[-2], image.shape[-1], wanted)
-        mean = image.new_tensor(self.weights.mean).view(1, 3, 1, 1)
-        x = (image - mean).to(self.dtype, memory_format=torch.channels_last)
-        found: dict[str, Tensor] = {}
-        last = max(map(LAYERS.index, wanted), default=-1)
-        for place, name in enumerate(LAYERS[: last + 1]):
-            x = self._layer(name, x, last=place == last, padding=padding)
+        last = self._last(image, wanted)
+        x, found = self._input(image), dict[str, Tensor]()
+        for name in LAYERS[: LAYERS.index(last) + 1] if last else ():
+            x = self._layer(name, x, last=name == last, padding=padding)
             if name in wanted:
-                found[name], x = (x, x) if place == last else convolution.fork(x)
+                found[name], x = (x, x) if name == last else convolution.fork(x)
         return found
+
+    def pulled(
+        self,
+        image: Tensor,
+        pulls: Mapping[str, Pull],
+        *,
+        padding: Padding = "zeros",
+        recompute: bool = False,
+    ) -> Tensor:
+        """The gradient at pictures (N, 3, H, W) of a loss whose gradients at layers are known.
+
+        ``pulls`` are called on the way back, from the last layer to the first, with a layer's features and a
+        gradient of their shape to add to; so no two layers' gradients are in memory at a time. With
+        ``recompute`` a block's features are computed anew instead of kept. Raises InputError as ``features``.
+        """
+        last = self._last(image, check_layers(pulls))
+        if not last:
+            return torch.zeros_like(image)
+        leaf = image.detach().requires_grad_()
+        with torch.enable_grad():
+            x = self._input(leaf)
+            for block in _blocks(LAYERS[: LAYERS.index(last) + 1]):
+                run = partial(self._tapped, block, pulls, padding)
+                x = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False) if recompute else run(x)
+            (gradient,) = torch.autograd.grad(x, leaf, torch.zeros_like(x))
+        return gradient
+
+    def _tapped(self, block: Sequence[str], pulls: Mapping[str, Pull], padding: Padding, x: Tensor) -> Tensor:
+        for name in block:
+            x = self._layer(name, x, last=False, padding=padding)
+            x = convolution.tap(x, pulls[name]) if name in pulls else x
+        return x
+
+    @staticmethod
+    def _last(image: Tensor, layers: Sequence[str]) -> str:
+        """The deepest of the layers; empty when there are none."""
+        check_size(image.shape[-2], image.shape[-1], layers)
+        return max(layers, key=LAYERS.index, default="")
+
+    def _input(self, image: Tensor) -> Tensor:
+        mean = image.new_tensor(self.weights.mean).view(1, 3, 1, 1)
+        return (image - mean).to(self.dtype, memory_format=torch.channels_last)
 
     def _layer(self, name: str, x: Tensor, *, last: bool, padding: Padding) -> Tensor:
         if name.endswith("pool"):
@@ -113,6 +156,11 @@ class VGG19:
         return self._winograd[name]
 
 
+def _blocks(layers: Sequence[str]) -> list[list[str]]:
+    """Layers in their blocks, each with the pooling that ends it."""
+    return [list(names) for _, names in groupby(layers, lambda name: name.partition("_")[0])]
+
+
 def check_layers(layers: Iterable[str]) -> list[str]:
     """The names as a list. Raises InputError when one is no layer of VGG19."""
     names = list(layers)
@@ -128,12 +176,25 @@ def smallest_side(layers: Iterable[str]) -> int:
     return 2 ** sum(name.endswith("pool") for name in LAYERS[: last + 1])
 
 
-def check_size(height: int, width: int, layers: Iterable[str]) -> None:
-    """Raise InputError when a picture of this size has no position left at one of the layers."""
+def channels(layer: str) -> int:
+    """The channels of a layer."""
+    return min(64 * 2 ** (int(layer[len("block")]) - 1), 512)
+
+
+def reach(layer: str, first: int, last: int) -> tuple[int, int]:
+    """The pixels [first, last) of an unbounded row that the cells [first, last) of a layer see."""
+    for name in reversed(LAYERS[: LAYERS.index(layer) + 1]):
+        first, last = (2 * first, 2 * last) if name.endswith("pool") else (first - 1, last + 1)
+    return first, last
+
+
+def check_size(height: int, width: int, layers: Iterable[str], name: str = "") -> None:
+    """Raise InputError when a picture of this size, so named, has no position left at one of the layers."""
     names = list(layers)
     if min(height, width) < (need := smallest_side(names)):
         deepest = max(names, key=LAYERS.index)
         raise InputError(
-            f"{width}×{height} pixels are too small for {deepest}: the short side needs {need}; "
+            f"{name and name + ': '}{width}×{height} pixels are too small for {deepest}: "
+            f"the short side needs {need}; "
             "give a larger --size or layers of a shallower block"
         )

@@ -20,13 +20,21 @@ def content_loss(features: Tensor, target: Tensor, *, form: ContentForm = "mean"
     """
     if features.shape != target.shape:
         raise InputError(f"content features {tuple(features.shape)} against {tuple(target.shape)}")
-    squares = (features - target).square()
+    energy = float(target.square().sum()) if form == "relative" else 0.0
+    return (features - target).square().sum() * content_scale(form, target.numel(), energy)
+
+
+def content_scale(form: ContentForm, elements: int, energy: float) -> float:
+    """What Σ(F−P)² over a whole picture, or its parts, is multiplied by.
+
+    ``elements`` is the number of P's values and ``energy`` ΣP², of the whole picture.
+    """
     if form == "mean":
-        return squares.mean()
+        return 1 / max(elements, 1)
     if form == "sum":
-        return squares.sum()
+        return 1.0
     if form == "half-sum":
-        return squares.sum() / 2
+        return 0.5
     if form == "relative":
-        return squares.sum() / target.square().sum().clamp(min=1e-30)  # a dead layer has no content
+        return 1 / max(energy, 1e-30)  # a dead layer has no content
     raise InputError(f"content_loss form {form!r}: choose mean, sum, half-sum or relative")

@@ -29,14 +29,17 @@ class Projections:
         Several are one distribution, in which each has its weight. The directions depend on ``seed`` and C
         only, so that pictures of any size can be compared.
         """
-        matrices = [flatten(features) for features in paintings]
-        directions = _directions(matrices[0], seed)
-        count = min(LEVELS, max(matrix.shape[1] for matrix in matrices))
+        directions = directions_of(flatten(paintings[0]), seed)
+        return Projections.from_values(
+            [directions @ flatten(each) for each in paintings], weights, directions
+        )
+
+    @staticmethod
+    def from_values(values: Sequence[Tensor], weights: Sequence[float], directions: Tensor) -> Projections:
+        """Of what paintings' features are along the directions, (K, N) each, in any order."""
+        count = min(LEVELS, max(each.shape[1] for each in values))
         shares = [max(1, round(count * weight / sum(weights))) for weight in weights]
-        parts = [
-            levels((directions @ matrix).sort(dim=1).values, share)
-            for matrix, share in zip(matrices, shares, strict=True)
-        ]
+        parts = [levels(each.sort(dim=1).values, share) for each, share in zip(values, shares, strict=True)]
         return Projections(directions, torch.cat(parts, dim=1).sort(dim=1).values)
 
 
@@ -55,7 +58,18 @@ def sliced_loss(features: Tensor, target: Projections) -> Tensor:
     return (mine - theirs).square().mean() / target.quantiles.square().mean().clamp(min=1e-30)
 
 
-def _directions(matrix: Tensor, seed: int) -> Tensor:
+def rank_differences(values: Tensor, quantiles: Tensor) -> Tensor:
+    """Each value less the painting's at its rank, (N,), for one direction's values (N,) in any order.
+
+    The mean of their squares over all directions, over the painting's mean square, is ``sliced_loss``.
+    """
+    ordered, places = values.sort()
+    ordered -= levels(quantiles[None], len(values))[0]
+    return torch.empty_like(values).scatter_(0, places, ordered)
+
+
+def directions_of(matrix: Tensor, seed: int) -> Tensor:
+    """Random unit directions (K, C) for features (C, N), the same for a seed and C."""
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
     drawn = torch.randn(DIRECTIONS, matrix.shape[0], generator=generator, dtype=torch.float64)
     return (drawn / drawn.norm(dim=1, keepdim=True)).to(matrix)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from brushwork.errors import InputError
 
@@ -20,17 +22,37 @@ def total_variation(image: Tensor, *, form: VariationForm = "l1", wrap: bool = F
     ``wrap`` adds the differences from the last row and column to the first.
     Raises InputError for an unknown form.
     """
-    if wrap:
-        dx, dy = image.roll(-1, -1) - image, image.roll(-1, -2) - image
-    else:
-        dx, dy = image[..., :, 1:] - image[..., :, :-1], image[..., 1:, :] - image[..., :-1, :]
+    window = pad(image, (0, 1, 0, 1), mode="circular") if wrap else image
+    return window_variation(window, image.shape, form=form, wrap=wrap)
+
+
+def window_variation(
+    window: Tensor,
+    picture: Sequence[int],
+    *,
+    core: tuple[int, int] | None = None,
+    form: VariationForm = "l1",
+    wrap: bool = False,
+) -> Tensor:
+    """A window's share of the ``total_variation`` of a picture of shape (1, C, H, W).
+
+    ``window`` (1, C, h, w) holds ``core`` = (rows, columns) pixels of its own (all of the picture when not
+    given) and behind them, unless the picture ends there, one more row and column, which the next window
+    owns. Windows whose cores cover the picture add up to the whole.
+    """
+    rows, columns = core or (picture[-2], picture[-1])
+    dx = window[..., :rows, 1:] - window[..., :rows, :-1]
+    dy = window[..., 1:, :columns] - window[..., :-1, :columns]
     if form == "l1":
         return dx.abs().sum() + dy.abs().sum()
     if form == "keras":
-        squares = dx.square() + dy.square() if wrap else dx[..., :-1, :].square() + dy[..., :, :-1].square()
-        return squares.pow(1.25).sum()
+        height, width = dy.shape[-2], dx.shape[-1]
+        return (dx[..., :height, :].square() + dy[..., :width].square()).pow(1.25).sum()
     if form == "mean":
-        return dx.square().sum() / max(dx.numel(), 1) + dy.square().sum() / max(dy.numel(), 1)
+        channels, height, width = picture[-3], picture[-2], picture[-1]
+        across = channels * height * (width if wrap else width - 1)
+        down = channels * width * (height if wrap else height - 1)
+        return dx.square().sum() / max(across, 1) + dy.square().sum() / max(down, 1)
     raise InputError(f"total_variation form {form!r}: choose l1, keras or mean")
 
 

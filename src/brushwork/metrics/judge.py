@@ -46,7 +46,7 @@ class Judge:
             raise WeightsError(f"the judge's weights are missing: {REMEDY}")
         tensors: dict[str, Tensor] = {}
         for file in files:
-            found = read_tensors(Path(file).expanduser())
+            found = read_tensors(Path(file).expanduser(), remedy=REMEDY)
             # The lpips package names its layers lin0.model.1.weight.
             tensors |= {name.replace(".model.1.", "."): tensor for name, tensor in found.items()}
         try:

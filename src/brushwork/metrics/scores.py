@@ -17,6 +17,7 @@ from brushwork.metrics.judge import SMALLEST, TAPS, Judge
 
 DIRECTIONS = 128  # random directions a layer
 POSITIONS = 16384  # of a layer at most, drawn at random: sorting took longer than the network
+SMOOTH = 1e-3  # the least total variation that others are divided by: a flat picture has none
 QUANTILES = 512  # levels at which sorted projections of different lengths are compared
 
 
@@ -54,14 +55,14 @@ class Yardstick:
         painting = _of_area(painting, height * width)
         self._seed = seed
         self._style = self._sketches(painting)
-        self._lpips = perceptual(judge, judge.features(self.copy), self._photo)
+        self.lpips = perceptual(judge, judge.features(self.copy), self._photo)  # what content 1 is
         reference = self._distances(self.photo, self._photo)
         # Each depth counts by what it says of the photo, not by its size: the deepest is four times as far
         # from the painting as the others, and comes nearer to it by any damage to the photo, also by dots.
         self._shares = 1 / (reference + 0.1)
         self._swd = float(self._shares @ reference)
         self._variation = (_roughness(self.photo), _roughness(painting))
-        if min(self._lpips, self._swd) < 1e-9:
+        if min(self.lpips, self._swd) < 1e-9:
             raise InputError(
                 "photo and painting are the same to the judge: scores need two different pictures"
             )
@@ -71,9 +72,9 @@ class Yardstick:
         features = self._judge.features(result)
         rough = _roughness(result)
         return Scores(
-            perceptual(self._judge, features, self._photo) / self._lpips,
+            perceptual(self._judge, features, self._photo) / self.lpips,
             float(self._shares @ self._distances(result, features)) / self._swd,
-            *(rough / max(variation, 1e-9) for variation in self._variation),
+            *(rough / max(variation, SMOOTH) for variation in self._variation),
         )
 
     def _sketches(

@@ -10,19 +10,22 @@ import torch
 from torch import Tensor
 
 from brushwork import colour
-from brushwork.context import Context
+from brushwork.context import Context, give_back_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size, smallest_side
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started
+from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started, Swept
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
-from brushwork.optimize.memory import check_memory
-from brushwork.optimize.objective import Objective, make_target
-from brushwork.optimize.optimizers import make_optimizer
+from brushwork.margins import without_margin
+from brushwork.optimize.objective import Evaluation, Objective, make_target
+from brushwork.optimize.optimizers import Optimizer, make_optimizer
+from brushwork.optimize.plan import Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
+from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.variants import fit, picks, variant_sizes, variants
+from brushwork.optimize.vault import Vault
 from brushwork.seams import periodic, resize_wrapped
 
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
@@ -45,8 +48,9 @@ def paint(
     Closing it cancels. With ``state`` it goes on from there, to the same picture. Raises InputError for a
     size the layers cannot work at, DivergedError when a loss is no number.
     """
+    sources = trimmed(job, sources)
     scales = scales_of(job, sources)
-    check_memory(job, scales[-1], context.free_memory())
+    plans = plans_of(job, sources, scales, context)
     sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
     if state:
         _check_state(state, scales)
@@ -63,13 +67,19 @@ def paint(
         restore(image),
         scales,
         state.evaluation if state else 0,
+        str(plans[-1]),
     )
+    if any(plan.tile for plan in plans):
+        give_back_freed_memory()
     losses = Losses(math.nan, math.nan, math.nan, math.nan)
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
-        objective = _objective(job, sources, encoder, scale, context)
-        for event in _descend(job, objective, image, scale, done, sum(s.steps for s in scales), rung, state):
+        vault = Vault(plans[rung].on_disk)
+        objective = _objective(job, sources, encoder, scale, context, plans[rung], vault)
+        optimizer = make_optimizer(job, vault)
+        planned = sum(s.steps for s in scales)
+        for event in _descend(job, objective, optimizer, image, scale, done, planned, rung, state):
             if isinstance(event, _Kept):
                 image, losses, done = event.image, event.losses, done + event.evaluations
             elif isinstance(event, Progress):
@@ -78,6 +88,14 @@ def paint(
                 yield event
         state = None
     yield Finished(_picture(restore(image), sources.content), losses, done)
+
+
+def trimmed(job: Stylize, sources: Sources) -> Sources:
+    """The pictures with their paintings' margins cut off, when the job says so."""
+    if job.style_margin == "keep":
+        return sources
+    styles = [replace(picture, pixels=without_margin(picture.pixels)) for picture in sources.styles]
+    return replace(sources, styles=styles)
 
 
 def _picked(job: Stylize, sources: Sources, scale: Scale) -> Sources:
@@ -114,7 +132,8 @@ def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Ca
 def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
     """The ladder, without coarse scales at which a layer would have no position left.
 
-    Raises InputError when the last one, of the size asked for, has none either.
+    ``sources`` are ``trimmed`` ones. Raises InputError when the last scale, of the size asked for, has none
+    either, or a painting there.
     """
     layers = [*job.content_layers, *job.style_layers]
 
@@ -129,6 +148,9 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
 
     scales = ladder(job, sources.content.pixels.shape[-2:], fits)
     check_size(scales[-1].height, scales[-1].width, layers)
+    for style, painting in zip(job.styles, sources.styles, strict=True):
+        for size in variant_sizes(job, painting.pixels.shape[-2:], scales[-1]):
+            check_size(*size, job.style_layers, style.path)
     return scales
 
 
@@ -143,16 +165,16 @@ class _Kept:
 
 def _descend(
     job: Stylize,
-    objective: Objective,
+    objective: Objective | TiledObjective,
+    optimizer: Optimizer,
     image: Tensor,
     scale: Scale,
     done: int,
     planned: int,
     rung: int = 0,
     state: Checkpoint | None = None,
-) -> Generator[Progress | Checkpoint | _Kept]:
+) -> Generator[Swept | Progress | Checkpoint | _Kept]:
     """One scale of the loop: evaluate, step, clip, keep."""
-    optimizer = make_optimizer(job)
     kept: _Kept | None = None
     begun = step = 0
     if state:
@@ -160,22 +182,43 @@ def _descend(
         kept = _Kept(state.kept.to(image.device), state.losses)
         begun = step = state.step
     for step in range(begun + 1, scale.steps + 1):
-        evaluation = objective.evaluate(image)
+        evaluation = yield from _evaluate(objective, image, done + step)
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
-            _check(losses, norm, image, done + step, kept)
+            _check(job, losses, norm, image, done + step, kept)
         after = optimizer.step(image, losses.total, gradient) if norm else image
         if job.clip:
             after = after.clamp(0, 1)
         kept = _better(job, kept, image, after, losses)
-        yield Progress(done + step, planned, scale.long_side, step, losses, norm, after)
+        yield Progress(done + step, planned, rung, scale.long_side, step, losses, norm, after)
         image = after
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
         yield Checkpoint(done + step, rung, step, image, kept.image, kept.losses, take(optimizer))
     assert kept is not None
     yield replace(kept, evaluations=step)
+
+
+def _evaluate(
+    objective: Objective | TiledObjective, image: Tensor, evaluation: int
+) -> Generator[Swept, None, Evaluation]:
+    """One evaluation, with an event for each of its parts when it has several."""
+    sweep = objective.sweep(image)
+    while True:
+        try:
+            yield Swept(evaluation, next(sweep), objective.steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: Context) -> list[Plan]:
+    """How each scale is fitted into memory: the job's, or what is free. Raises InputError when one is not."""
+    limit = job.memory or context.memory_limit()
+    photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
+    # From the largest on: what it needs is the least that must be given.
+    plans = [make_plan(job, Sizes(scale, photo, paintings), limit) for scale in reversed(scales)]
+    return plans[::-1]
 
 
 def _check_state(state: Checkpoint, scales: Sequence[Scale]) -> None:
@@ -197,7 +240,9 @@ def _better(job: Stylize, kept: _Kept | None, image: Tensor, after: Tensor, loss
     return _Kept(image if keep == "best" else after, losses)
 
 
-def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None) -> None:
+def _check(
+    job: Stylize, losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _Kept | None
+) -> None:
     """Raise DivergedError when a term or the gradient is no number, or when the picture runs away."""
     terms = {"content": losses.content, "style": losses.style, "total variation": losses.tv}
     wrong = [f"{name} loss is {value}" for name, value in terms.items() if not math.isfinite(value)]
@@ -209,13 +254,21 @@ def _check(losses: Losses, norm: float, image: Tensor, evaluation: int, kept: _K
     elif not wrong and risen and float(image.abs().max()) > FAR:
         wrong = [f"{worst} loss rose to {terms[worst]:.3g}"]
     if wrong:
-        raise DivergedError(
-            f"evaluation {evaluation}: the {', the '.join(wrong)}; "
-            "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
-        )
+        remedy = "lower the weight of that term"
+        if job.optimizer != "lbfgs":
+            remedy = "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
+        raise DivergedError(f"evaluation {evaluation}: the {', the '.join(wrong)}; {remedy}")
 
 
-def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, context: Context) -> Objective:
+def _objective(
+    job: Stylize,
+    sources: Sources,
+    encoder: VGG19,
+    scale: Scale,
+    context: Context,
+    plan: Plan,
+    vault: Vault,
+) -> Objective | TiledObjective:
     photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
     photo = periodic(photo) if job.tileable else photo
     paintings: list[Tensor] = []
@@ -224,7 +277,10 @@ def _objective(job: Stylize, sources: Sources, encoder: VGG19, scale: Scale, con
         found = variants(job, picture.pixels, scale)
         paintings += [variant.to(context.device) for variant in found]
         weights += [style.weight / len(found)] * len(found)
-    return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
+    if plan.tile is None:
+        return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
+    target, tiles = make_tiled_target(encoder, job, photo, paintings, weights, plan.tile, vault)
+    return TiledObjective(encoder, target, job, tiles, vault, plan.recompute)
 
 
 def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +65,16 @@ class Objective:
         values = (float(term.detach()) for term in (total, content, style, variation))
         return Evaluation(Losses(*values), gradient)
 
+    def sweep(self, image: Tensor) -> Generator[int, None, Evaluation]:
+        """``evaluate`` as a generator, as a ``TiledObjective`` has it: here all is one step."""
+        yield from ()
+        return self.evaluate(image)
+
+    @property
+    def steps(self) -> int:
+        """What ``sweep`` yields up to."""
+        return 1
+
     def terms(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The weighted content, style and total variation terms, scalars."""
         settings, (w_content, w_style) = self.settings, balance(self.settings)
@@ -80,9 +90,8 @@ class Objective:
         for name, target in self.target.style.items():
             loss = _style_loss(features[name], target, settings, pixels) / self.target.unit[name]
             style = style + settings.style_layers[name] * loss
-        if settings.tv_weight:
-            # Towards the photo less is smoothed, and at strength 0 nothing: the photo stays as it is.
-            variation = settings.tv_weight * min(1.0, 2 * settings.strength) * _roughness(image, settings)
+        if weight := variation_weight(settings):
+            variation = weight * _roughness(image, settings)
         return w_content * content, w_style * style, variation
 
 
@@ -94,6 +103,14 @@ def balance(settings: Settings) -> tuple[float, float]:
     """
     photo, painting = 2 * (1 - settings.strength), 2 * settings.strength
     return settings.content_weight * photo**3, settings.style_weight * painting**3
+
+
+def variation_weight(settings: Settings) -> float:
+    """The weight of total variation at this ``strength``.
+
+    Towards the photo less is smoothed, and at strength 0 nothing: the photo stays as it is.
+    """
+    return settings.tv_weight * min(1.0, 2 * settings.strength)
 
 
 def beyond(settings: Settings) -> Padding:

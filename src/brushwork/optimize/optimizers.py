@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from brushwork.jobs import Settings
+from brushwork.optimize.vault import Vault
 
 LONGEST_STEP = 0.5
 """The most that L-BFGS may change a pixel of 0..1 in a step: early curvature is a guess.
@@ -27,8 +28,10 @@ class Optimizer(Protocol):
         ...
 
 
-def make_optimizer(settings: Settings) -> Optimizer:
+def make_optimizer(settings: Settings, vault: Vault | None = None) -> Optimizer:
     """The optimiser of a job for a picture in 0..1: rates written for 0..255 are rescaled.
+
+    What it remembers of many steps goes to ``vault``.
 
     With x' = x/255 gradients are 255 times larger, so SGD takes lr/255², Adam lr/255 and ε·255.
     """
@@ -46,7 +49,7 @@ def make_optimizer(settings: Settings) -> Optimizer:
             decay_rate=settings.decay_rate,
             decay_steps=settings.decay_steps,
         )
-    return LBFGS(settings.history, settings.first_step)
+    return LBFGS(settings.history, settings.first_step, vault=vault or Vault())
 
 
 @dataclass
@@ -111,6 +114,7 @@ class LBFGS:
     first_step: float = 0.02
     pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
     accepted: tuple[Tensor, float, Tensor] | None = None  # x, loss, gradient
+    vault: Vault = field(default_factory=Vault, metadata={"state": False})  # where the pairs are kept
 
     def step(self, x: Tensor, loss: float, gradient: Tensor) -> Tensor:
         """The next picture; ``x`` need not be the one returned last (clipping may have changed it)."""
@@ -123,24 +127,29 @@ class LBFGS:
         if not self.pairs:
             return x - gradient * (self.first_step / gradient.abs().max().clamp(min=1e-30))
         step = self._inverse_hessian_times(gradient)
-        return x - step * (LONGEST_STEP / step.abs().max()).clamp(max=1)
+        longest = torch.linalg.vector_norm(step, ord=math.inf)  # abs() would be one more picture in memory
+        return x - step.mul_((LONGEST_STEP / longest).clamp(max=1))
 
     def _remember(self, change: Tensor, bend: Tensor) -> None:
         # A pair without positive curvature would make the next direction point uphill.
         if float(change.ravel() @ bend.ravel()) > 1e-10 * float(bend.ravel() @ bend.ravel()):
-            self.pairs = [*self.pairs, (change, bend)][-self.history :]
+            kept = self.vault.keep(change), self.vault.keep(bend)
+            self.pairs = [*self.pairs, kept][-self.history :]
 
     def _inverse_hessian_times(self, gradient: Tensor) -> Tensor:
         """The two-loop recursion."""
         q = gradient.ravel().clone()
         flat = [(s.ravel(), y.ravel()) for s, y in self.pairs]
-        curvatures = [s @ y for s, y in flat]
+        curvatures: list[Tensor] = []
         alphas: list[Tensor] = []
-        for (s, y), curvature in zip(reversed(flat), reversed(curvatures), strict=True):
-            alphas.append((s @ q) / curvature)
-            q.sub_(alphas[-1] * y)
+        for s, y in reversed(flat):
+            curvatures.append(s @ y)
+            alphas.append((s @ q) / curvatures[-1])
+            q.add_(y, alpha=-float(alphas[-1]))
+            self.vault.release(s, y)
         last = flat[-1][1]
-        q.mul_(curvatures[-1] / (last @ last))
-        for (s, y), curvature, alpha in zip(flat, curvatures, reversed(alphas), strict=True):
-            q.add_((alpha - (y @ q) / curvature) * s)
+        q.mul_(curvatures[0] / (last @ last))
+        for (s, y), curvature, alpha in zip(flat, reversed(curvatures), reversed(alphas), strict=True):
+            q.add_(s, alpha=float(alpha - (y @ q) / curvature))
+            self.vault.release(s, y)
         return q.view_as(gradient)

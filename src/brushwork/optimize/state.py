@@ -16,7 +16,7 @@ def take(optimizer: Any) -> dict[str, Any]:
 
     A field is a tensor, number, text, None, or a list, tuple or dict of such.
     """
-    return {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
+    return {name: getattr(optimizer, name) for name in _names(optimizer)}
 
 
 def give(optimizer: Any, state: dict[str, Any], device: torch.device) -> None:
@@ -24,10 +24,14 @@ def give(optimizer: Any, state: dict[str, Any], device: torch.device) -> None:
 
     Raises InputError when the fields are not the same, as after a change of the program.
     """
-    if {field.name for field in fields(optimizer)} != state.keys():
+    if set(_names(optimizer)) != state.keys():
         raise InputError("the optimiser's state is of another version of brushwork: start the job anew")
     for name, value in state.items():
         setattr(optimizer, name, _to(value, device))
+
+
+def _names(optimizer: Any) -> list[str]:
+    return [field.name for field in fields(optimizer) if field.metadata.get("state", True)]
 
 
 def _to(value: Any, device: torch.device) -> Any:

@@ -37,7 +37,7 @@ def check_folder(folder: Path, need: int = 0) -> None:
         raise OutputError(f"{folder}: {error.strerror}: choose a folder that can be written to") from error
     if free < need:
         raise OutputError(
-            f"{folder}: {free / 1e6:.0f} MB free and {need / 1e6:.0f} MB needed: free some space"
+            f"{folder}: {free // 1000:,} kB free and {-(-need // 1000):,} kB needed: free some space"
         )
 
 
@@ -92,6 +92,8 @@ def _rescue(name: str, content: bytes) -> str:
 
 def write_standard_output(content: bytes) -> None:
     """Write to standard output, at once. Raises OutputError when it is closed or full."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed before we began
+        raise OutputError("standard output is closed: try -o FILE")
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

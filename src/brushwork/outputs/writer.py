@@ -83,7 +83,7 @@ class Writer:
             self._step(event)
         elif isinstance(event, Checkpoint):
             self._pause(event)
-        else:
+        elif isinstance(event, Finished):
             self.finished = event
 
     def _start(self, event: Started) -> None:
@@ -238,6 +238,7 @@ class Writer:
             "evaluations": self.finished.evaluations,
             "losses": asdict(self.finished.losses),
             "peak_memory_bytes": context.peak_memory(),
+            "plan": self.started.plan if self.started else "",
             "run_dir": str(self.folder.path) if self.folder and self.folder.holds_state else None,
         }
 

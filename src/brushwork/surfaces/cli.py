@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -21,6 +22,7 @@ from brushwork.errors import BrushworkError, DivergedError, InputError, OutputEr
 from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
 from brushwork.surfaces import gan
 from brushwork.surfaces.options import of_model, shield, typed, with_options
+from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -51,17 +53,20 @@ def call(arguments: list[str]) -> int:
         status = app(shield(arguments), exit_on_error=False, print_error=False)
         return status if isinstance(status, int) else DONE
     except CycloptsError as error:
-        sys.stderr.write(f"brushwork: {_one_line(error)}" + "\n")
+        say(f"brushwork: {_one_line(error)}")
         return YOUR_TURN
     except BrushworkError as error:
-        sys.stderr.write(f"brushwork: {error}" + "\n")
+        say(f"brushwork: {error}")
         return YOUR_TURN
     except KeyboardInterrupt:
-        sys.stderr.write("brushwork: interrupted" + "\n")
+        say("brushwork: interrupted")
         return INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            say(f"brushwork: {error.strerror}: free some space")
+            return YOUR_TURN
         traceback.print_exc()
-        sys.stderr.write("brushwork: this is our fault: please report it with the lines above" + "\n")
+        say("brushwork: this is our fault: please report it with the lines above")
         return OUR_FAULT
 
 
@@ -86,7 +91,7 @@ def stylize(
     **options: Any,
 ) -> int:
     """Paint PHOTO in the manner of one or several paintings."""
-    given = typed({"content": photo, **options})
+    given = typed({"content": photo or None, **options})
     wanted = build(Wanted, of_model(Wanted, given))
     if json_ and wanted.output == "-":
         raise InputError("--json and -o - both want standard output: write the picture to a file")
@@ -114,7 +119,7 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
     from brushwork.runner import read_sources, run
-    from brushwork.surfaces.terminal import say, watcher
+    from brushwork.surfaces.terminal import watcher
 
     keep_freed_memory()
     photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
@@ -160,8 +165,6 @@ def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
 
 def _tell(writer: Writer) -> None:
     """Pass on what the writer has to say."""
-    from brushwork.surfaces.terminal import say
-
     while writer.notes:
         say(writer.notes.pop(0))
 
@@ -173,7 +176,7 @@ def _rescuing(writer: Writer) -> Generator[None]:
         yield
     except KeyboardInterrupt:
         if writer.folder and writer.folder.holds_state:
-            sys.stderr.write(_resume_line(writer.folder) + "\n")
+            say(_resume_line(writer.folder))
         raise
     except (DivergedError, OutputError) as error:
         if isinstance(error, DivergedError) and writer.folder:
@@ -235,6 +238,26 @@ def resume(
         return paint(saved.job, saved.wanted, as_json=json_, quiet=quiet, saved=saved)
 
 
+def plan(
+    photo: Annotated[str | None, Parameter(help="the photo")] = None,
+    /,
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    **options: Any,
+) -> int:
+    """Predict memory and time of painting PHOTO, and show how the work is divided; nothing is painted.
+
+    Takes the options of `brushwork stylize`. The time comes from two seconds of the job's own evaluations.
+    """
+    job = _job(None, of_model(Stylize, typed({"content": photo, **options})))
+    from brushwork.surfaces.plan import show_plan
+
+    show_plan(job, as_json=json_)
+    return DONE
+
+
 def sheet(
     photo: Annotated[str | None, Parameter(help="the photo")] = None,
     /,
@@ -250,7 +273,7 @@ def sheet(
     Prints the numbered commands. Columns vary --strength and rows the recipe or --stroke-size unless
     --across or --down says otherwise.
     """
-    given = typed({"content": photo, **options})
+    given = typed({"content": photo or None, **options})
     wanted = build(Variations, of_model(Variations, given))
     for name, missing in (("content", "PHOTO"), ("styles", "--style ART")):
         if name not in given:
@@ -285,6 +308,7 @@ def evaluate(
     content: LPIPS to the photo, 0 the photo, 1 the painting. style: distance to the painting, 1 the photo,
     0 the painting. Both small is good; photo and painting themselves stand beside the results. With folders,
     results are told by their names: PHOTO-ART.png, and PHOTO-ART.1.png, PHOTO-ART.2.png for several seeds.
+    Such sets can also be scored by ArtFID.
     """
     from brushwork.metrics.judge import DOWNLOADED
     from brushwork.surfaces.evaluate import show_scores
@@ -350,7 +374,6 @@ def _fetch(name: str) -> None:
     from rich.progress import Progress
 
     from brushwork.fetch import fetch
-    from brushwork.surfaces.terminal import say
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"downloading {name}", total=None)
@@ -378,6 +401,7 @@ _LOOK = Settings.model_fields
 _JOB = {name: field for name, field in Stylize.model_fields.items() if name not in {"content", *_LOOK}}
 _GROUPS = {"Painting": _JOB, "Files": Wanted.model_fields, "Look (a recipe sets these)": _LOOK}
 app.command(with_options(stylize, _GROUPS), name="stylize")
+app.command(with_options(plan, {"Painting": _JOB, "Look (a recipe sets these)": _LOOK}), name="plan")
 app.command(
     with_options(sheet, {"Sheet": Variations.model_fields, "Painting": _JOB, "Look": _LOOK}), name="sheet"
 )

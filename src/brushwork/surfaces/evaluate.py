@@ -12,9 +12,12 @@ from pathlib import Path
 from torch import Tensor
 
 from brushwork.encode import encode_picture, format_of
+from brushwork.errors import OutputError
 from brushwork.evaluation import (
     Row,
     Spread,
+    art_fids,
+    art_network,
     by_pair,
     evaluate,
     spread_of_pairs,
@@ -22,13 +25,21 @@ from brushwork.evaluation import (
 )
 from brushwork.images import Picture
 from brushwork.jobs import Evaluate
-from brushwork.metrics import Judge
+from brushwork.metrics import ArtFid, Judge
+from brushwork.metrics.inception import FEATURES
 from brushwork.outputs import files
 from brushwork.outputs.labels import Cell, labelled
 from brushwork.pairs import find_pairs
 from brushwork.surfaces.terminal import say, table
 
 HEADINGS = ("content", "style", "tv/photo", "tv/painting", "")
+ART_HEADINGS = ("ArtFID", "LPIPS", "FID", "")
+ART_NOTE = (
+    "ArtFID is (1 + LPIPS)·(1 + FID) of whole sets. LPIPS is VGG16's here; published values of ArtFID have "
+    "AlexNet's and do not compare with these. "
+    # Covariances of fewer samples than features lack rank, and FID of two samples of one source is not 0.
+    f"FID of fewer than {FEATURES} pictures is too high: compare only sets of equal numbers."
+)
 ACROSS = 8  # pictures in a row of the sheet
 MAX_PAIRS = 100  # on the sheet: more make no picture that a program opens
 
@@ -37,16 +48,23 @@ def show_scores(
     job: Evaluate, *, csv_file: str | None, sheet: str | None, as_json: bool, overwrite: bool
 ) -> None:
     """Score a job's pictures; writes the table or JSON to stdout and the files that are asked for."""
+    if csv_file and sheet and Path(csv_file).absolute() == Path(sheet).absolute():
+        raise OutputError(f"--csv and --sheet both want {sheet}: give each its own name")
     for name in filter(None, (csv_file, sheet)):
         files.check_place(Path(name), overwrite=overwrite)
     kind = format_of(Path(sheet)) if sheet else ""
     pairs, strays = find_pairs(job.content, job.style, job.results)
-    rows = list(evaluate(job, Judge.load(job.metric_weights), pairs))
+    inception = art_network(job, pairs)
+    rows = list(evaluate(job, Judge.load(job.metric_weights), pairs, inception))
+    sets = art_fids(rows)
     if as_json:
-        report = _report(rows) | {"strays": list(map(str, strays))}
+        report = _report(rows, sets) | {"strays": list(map(str, strays))}
         files.write_standard_output(json.dumps(report).encode() + b"\n")
     else:
         table([HEADINGS, *_lines(rows)])
+        if sets:
+            table([("",), ART_HEADINGS, *_art_lines(sets)])
+            say(ART_NOTE)
     if strays:
         say(f"not scored, for no pair PHOTO-ART has their name: {', '.join(map(str, strays))}")
     if csv_file:
@@ -69,6 +87,16 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return lines
 
 
+def _art_lines(sets: dict[str, ArtFid]) -> list[tuple[str, ...]]:
+    lines: list[tuple[str, ...]] = []
+    for name, one in sets.items():
+        told = f"{one.pictures} {name}" + ("" if name == "results" else " as results")
+        if one.pictures < FEATURES and name != "paintings":
+            told += " (few: FID is too high)"
+        lines.append((f"{one.artfid:.3f}", f"{one.lpips:.3f}", f"{one.fid:.3f}", told))
+    return lines
+
+
 def _line(row: Row) -> tuple[str, ...]:
     """The name stands last, where it wraps and is not cut."""
     return (*(f"{value:.3f}" for value in asdict(row.scores).values()), Path(row.name).name)
@@ -78,12 +106,14 @@ def _mean(name: str, spread: Spread) -> tuple[str, ...]:
     return (*(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in spread.values()), name)
 
 
-def _report(rows: Sequence[Row]) -> dict[str, object]:
+def _report(rows: Sequence[Row], sets: dict[str, ArtFid]) -> dict[str, object]:
     results = spread_of_results(rows)
+    artfid: dict[str, object] = {name: {"artfid": one.artfid, **asdict(one)} for name, one in sets.items()}
     return {
         "rows": [{"pair": row.pair, "name": row.name, **asdict(row.scores)} for row in rows],
         "pairs": {pair: _named(spread) for pair, spread in results.items()},
         "results": _named(spread_of_pairs(results)),
+        "artfid": {**artfid, "note": ART_NOTE} if sets else None,
     }
 
 

@@ -99,9 +99,13 @@ def shield(arguments: list[str]) -> list[str]:
 
 def typed(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were typed."""
-    return {
-        name: "-" if value == _SHIELDED else value for name, value in options.items() if value is not None
-    }
+    return {name: _unshielded(value) for name, value in options.items() if value is not None}
+
+
+def _unshielded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unshielded(each) for each in cast("list[Any]", value)]
+    return "-" if value == _SHIELDED else value
 
 
 def of_model(model: type[Frozen], options: dict[str, Any]) -> dict[str, Any]:

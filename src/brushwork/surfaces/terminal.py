@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable
@@ -9,9 +10,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from brushwork.errors import OutputError
-from brushwork.events import Event, Progress, Started
+from brushwork.events import Event, Progress, Started, Swept
 
 LINE_EVERY = 10.0  # seconds between plain lines
+BAR_WIDTH, TIME_WIDTH = 20, 7  # columns
 
 
 class Watcher(Protocol):
@@ -32,7 +34,7 @@ def watcher(*, quiet: bool) -> Watcher:
     """A bar when stderr is a terminal, plain lines otherwise, nothing when ``quiet``."""
     if quiet:
         return Silence()
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if sys.stderr and sys.stderr.isatty() else Lines()
 
 
 class Silence:
@@ -62,6 +64,11 @@ class Work:
         self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
         self.total = self.after(started.evaluations)
 
+    def during(self, event: Swept) -> float:
+        """What is done when one of an evaluation's parts is."""
+        before, after = (self.after(event.evaluation - 1), self.after(event.evaluation))
+        return before + (after - before) * event.done / event.parts
+
     def after(self, evaluations: int) -> float:
         """What so many evaluations, from the coarsest scale on, amount to."""
         amount = 0.0
@@ -77,24 +84,32 @@ class Lines(Silence):
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
         self._work: Work | None = None
+        self._started: Started | None = None
         self._done = 0.0  # before this process took over
 
     def show(self, event: Event) -> None:
         """Print a line if it is time."""
         now = time.monotonic()
         if isinstance(event, Started):
-            self._began, self._work = now, Work(event)
+            self._began, self._work, self._started = now, Work(event), event
             self._done = self._work.after(event.done)
             say(_headline(event))
-        elif isinstance(event, Progress) and (now - self._last > LINE_EVERY or event.evaluation == 1):
+        elif (
+            isinstance(event, Progress)
+            and self._work
+            and (now - self._last > LINE_EVERY or event.evaluation == 1)
+        ):
             self._last = now
-            at = f"{event.evaluation}/{event.evaluations} at {event.scale} px"
-            say(f"{at}: {_losses(event)}, {self._left(event.evaluation, now):.0f} s left")
+            at = _at(event, self._started)
+            say(f"{at}: {_losses(event)}, {self._left(self._work.after(event.evaluation), now):.0f} s left")
+        elif isinstance(event, Swept) and now - self._last > LINE_EVERY and self._work:
+            self._last = now
+            left = self._left(self._work.during(event), now)
+            say(f"evaluation {event.evaluation}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
 
-    def _left(self, evaluation: int, now: float) -> float:
+    def _left(self, done: float, now: float) -> float:
         """Seconds to go at the speed so far."""
         assert self._work is not None, "Started comes first"
-        done = self._work.after(evaluation)
         return (now - self._began) * (self._work.total - done) / (done - self._done)
 
 
@@ -105,16 +120,18 @@ class Bar(Silence):
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
         columns: list[Any] = [
-            BarColumn(bar_width=20),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=BAR_WIDTH),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=TIME_WIDTH)),
             TextColumn("{task.description}"),
         ]
         # An evaluation may take a minute; the speed is that of the last ten.
         self._bar = RichProgress(*columns, speed_estimate_period=600, console=Console(stderr=True))
         self._task = self._bar.add_task("reading", total=None)
         self._work: Work | None = None
+        self._started: Started | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -128,20 +145,36 @@ class Bar(Silence):
     def show(self, event: Event) -> None:
         """Move the bar."""
         if isinstance(event, Started):
-            self._work = Work(event)
+            self._work, self._started = Work(event), event
             self._bar.console.print(_headline(event), highlight=False)
             done = self._work.after(event.done)
             self._bar.update(self._task, total=self._work.total, completed=done, description="painting")
+        elif isinstance(event, Swept) and self._work:
+            self._bar.update(self._task, completed=self._work.during(event))
         elif isinstance(event, Progress) and self._work:
-            step = f"{event.scale} px, {event.evaluation}/{event.evaluations}"
-            description = f"{step}, {_losses(event)}"
             completed = self._work.after(event.evaluation)
-            self._bar.update(self._task, completed=completed, description=description)
+            self._bar.update(self._task, completed=completed, description=self._described(event))
+
+    def _described(self, event: Progress) -> str:
+        """Scale, step and losses; the total alone where a line has no room for its terms."""
+        at = _at(event, self._started)
+        whole = f"{at}, {_losses(event)}"
+        room = self._bar.console.width - BAR_WIDTH - TIME_WIDTH - 2
+        return whole if len(whole) <= room else f"{at}, loss {event.losses.total:.4g}"
 
 
 def _headline(event: Started) -> str:
     size = f"{event.width}×{event.height}"
-    return f"{size}, {event.evaluations} evaluations on {event.device}, {event.precision}, {event.weights}"
+    plan = f", {event.plan}" if event.plan else ""
+    on = f"{event.device}, {event.precision}, {event.weights}{plan}"
+    return f"{size}, {event.evaluations} evaluations on {on}"
+
+
+def _at(event: Progress, started: Started | None) -> str:
+    """Where the work is: which scale, its size, the step within it."""
+    assert started is not None, "Started comes first"
+    part = f"{started.part} {event.rung + 1}/{len(started.scales)}, " if started.scales[1:] else ""
+    return f"{part}{event.scale} px, step {event.step}/{started.scales[event.rung].steps}"
 
 
 def _losses(event: Progress) -> str:
@@ -151,8 +184,10 @@ def _losses(event: Progress) -> str:
 
 
 def say(message: str) -> None:
-    """A message to the person, on stderr."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    """A message to the person, on stderr; where that is full or closed the work goes on without."""
+    with contextlib.suppress(OSError, AttributeError):  # None stands for a stream that was closed before
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> None:

@@ -1,0 +1,173 @@
+"""How a scale's work is fitted into memory: in one piece or in tiles, and what waits on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from brushwork.encoders.vgg19 import LAYERS, channels, smallest_side
+from brushwork.errors import InputError
+from brushwork.jobs import Settings, Stylize
+from brushwork.losses.sliced import DIRECTIONS
+from brushwork.optimize.scales import Scale
+from brushwork.optimize.tiles import coverage
+from brushwork.optimize.variants import variant_sizes
+
+BASE = 600_000_000
+"""Bytes of torch and of VGG19's weights with Winograd's matrices."""
+VECTOR = 12  # bytes a pixel of one picture, gradient or step
+VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
+WHOLE, TRANSIENT = 2.0, 512
+"""What the backward pass adds to the features in memory: as much again in one piece, where freed memory is
+kept for the next layer; block 1's two gradients in tiles, where it is given back. Measured from 256² on."""
+RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
+SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
+SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
+REDONE, ON_DISK = 1.33, 1.05  # what recomputing and reading from disk multiply the time by
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one scale is worked on, and the peak of memory that this is expected to take, in bytes."""
+
+    tile: int | None = None  # own pixels of a tile's side; None for one piece
+    on_disk: bool = False  # the photo's features and the steps that L-BFGS remembers
+    recompute: bool = False  # the backward pass computes features anew
+    bytes: int = 0
+    cost: float = 1.0  # time relative to one piece
+
+    def __str__(self) -> str:
+        """In words; empty for one piece."""
+        if self.tile is None:
+            return ""
+        parts = [f"tiles of {self.tile} px"]
+        parts += ["features computed twice"] if self.recompute else []
+        parts += ["the rest on disk"] if self.on_disk else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a plan is made for: a scale, and the sizes (height, width) of the pictures as they were read."""
+
+    scale: Scale
+    photo: Sequence[int]
+    paintings: Sequence[Sequence[int]]
+
+    @property
+    def pixels(self) -> int:
+        """Of the picture that is worked on."""
+        return self.scale.height * self.scale.width
+
+
+def make_plan(job: Stylize, sizes: Sizes, limit: int | None) -> Plan:
+    """The fastest way of working on a scale that stays within ``limit`` bytes.
+
+    Raises InputError, with the largest size that would fit, when there is none.
+    """
+    plans = list(_plans(job, sizes))
+    fitting = [plan for plan in plans if limit is None or plan.bytes <= limit]
+    if fitting:
+        return min(fitting, key=lambda plan: plan.cost)
+    assert limit is not None
+    least = min(plans, key=lambda plan: plan.bytes)
+    where = f"--memory allows {_gigabytes(limit)}" if job.memory else f"{_gigabytes(limit)} are free"
+    remedy = _largest(job, sizes, limit)
+    raise InputError(
+        f"{sizes.scale.width}×{sizes.scale.height} pixels need at least {_gigabytes(least.bytes)} of memory "
+        f"and {where}: {remedy}"
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2g} GB"
+
+
+def _largest(job: Stylize, sizes: Sizes, limit: int) -> str:
+    """What to do when nothing fits: the largest size that would, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        fits = min(plan.bytes for plan in _plans(job, _shrunk(sizes, middle))) <= limit
+        low, high = (middle, high) if fits else (low, middle)
+    side = math.floor(sizes.scale.long_side * low)
+    more = "give more memory" if job.memory else "close other programs"
+    return f"give --size {side} or smaller, or {more}" if side >= 16 else more
+
+
+def _shrunk(sizes: Sizes, factor: float) -> Sizes:
+    height, width = (max(16, round(side * factor)) for side in (sizes.scale.height, sizes.scale.width))
+    return replace(sizes, scale=replace(sizes.scale, height=height, width=width))
+
+
+def _plans(job: Stylize, sizes: Sizes) -> Iterator[Plan]:
+    """All ways of working on a scale."""
+    if job.tile is None:
+        yield Plan(bytes=_whole(job, sizes))
+    sides = SIDES if job.tile is None else (job.tile,)
+    for side in sides:
+        for on_disk in (False, True):
+            for recompute in (False, True):
+                yield _tiled(job, sizes, Plan(side, on_disk, recompute))
+
+
+def _whole(job: Stylize, sizes: Sizes) -> int:
+    painting = sum(
+        height * width for size in sizes.paintings for height, width in variant_sizes(job, size, sizes.scale)
+    )
+    # Of paintings there is no backward pass, but all of them are measured before they are blended.
+    features = max(sizes.pixels * WHOLE * _stored(job), painting * _stored(job))
+    return round(BASE + _pictures(job, sizes) + _remembered(job, sizes) + features)
+
+
+def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
+    assert plan.tile is not None
+    layers = [*job.content_layers, *job.style_layers]
+    height, width = sizes.scale.height, sizes.scale.width
+    area, looked_at = coverage(height, width, plan.tile, layers, wrap=job.tileable)
+    # The paintings are looked at in tiles of the same size, and may have larger ones.
+    area = max(area, min(plan.tile + 160, sizes.scale.long_side) ** 2)
+    a_pixel = (_stored(job) + TRANSIENT) * (RECOMPUTED if plan.recompute else 1)
+    total = BASE + _pictures(job, sizes) + area * a_pixel
+    if not plan.on_disk:
+        total += _remembered(job, sizes) + sizes.pixels * _kept(job)
+    cost = (
+        SECOND_PASS
+        * looked_at
+        / sizes.pixels
+        * (REDONE if plan.recompute else 1)
+        * (ON_DISK if plan.on_disk else 1)
+    )
+    return replace(plan, bytes=round(total), cost=cost)
+
+
+def _pictures(job: Stylize, sizes: Sizes) -> int:
+    """Bytes of the pictures as they were read and of those that are worked with."""
+    read = sum(height * width for height, width in [sizes.photo, *sizes.paintings])
+    return VECTOR * (read + VECTORS * sizes.pixels)
+
+
+def _remembered(job: Settings, sizes: Sizes) -> int:
+    """Bytes of what the optimiser remembers of earlier steps."""
+    vectors = {"lbfgs": 2 * job.history, "adam": 2, "sgd": 0}[job.optimizer]
+    return VECTOR * vectors * sizes.pixels
+
+
+def _stored(settings: Settings) -> float:
+    """Bytes a pixel of all features up to the last layer, float32, with where the maxima were."""
+    wanted = [*settings.content_layers, *settings.style_layers]
+    last = max(map(LAYERS.index, wanted))
+    pooled = 4 if settings.pooling == "avg" else 12
+    return sum(
+        channels(name) / smallest_side([name]) ** 2 * (pooled if name.endswith("pool") else 4)
+        for name in LAYERS[: last + 1]
+    )
+
+
+def _kept(settings: Settings) -> float:
+    """Bytes a pixel of the photo's features, and of the projections of "sliced"."""
+    content = sum(channels(name) / smallest_side([name]) ** 2 for name in settings.content_layers)
+    if settings.style_loss != "sliced":
+        return 4 * content
+    return 4 * (content + 2 * sum(DIRECTIONS / smallest_side([name]) ** 2 for name in settings.style_layers))

@@ -1,0 +1,159 @@
+"""What the first pass over tiles collects of a layer's style, and what the second pass pushes back.
+
+A style loss depends on a picture through sums over all its positions. Once these are known the loss and its
+gradient by them are too, and each tile's share of the gradient needs that tile alone (arXiv 2212.13459).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from brushwork.jobs import Settings
+from brushwork.losses import Gaussian, Moments, Patches, Projections, nearest_loss, style_loss
+from brushwork.losses.sliced import rank_differences
+from brushwork.losses.statistics import flatten
+from brushwork.optimize.vault import Vault
+
+Pull = Callable[[int, Tensor], tuple[float, Tensor]]
+"""Takes a tile's number and its own features (1, C, h, w); gives its part of the loss, if ``close`` did not
+have it yet, and the gradient of the whole loss by these features."""
+
+
+class Tally(Protocol):
+    """Collects one layer's features tile by tile."""
+
+    def add(self, features: Tensor) -> None:
+        """Take the next tile's own features, (1, C, h, w)."""
+        ...
+
+    def close(self) -> tuple[float, Pull]:
+        """The layer's loss as far as it is known without a second look, and its pull."""
+        ...
+
+
+def make_tally(
+    target: Moments | Gaussian | Projections | Patches,
+    settings: Settings,
+    pixels: int,
+    factor: float,
+    vault: Vault,
+) -> Tally:
+    """The tally that goes with a style target; the loss is multiplied by ``factor``."""
+    if isinstance(target, Projections):
+        return SlicedTally(target, factor, vault)
+    if isinstance(target, Patches):
+        return NearestTally(target, factor)
+    return MomentsTally(target, settings, pixels, factor)
+
+
+@dataclass
+class MomentsTally:
+    """Sums N, ΣF and ΣFFᵀ, in float64: millions of positions are added up."""
+
+    target: Moments | Gaussian
+    settings: Settings
+    pixels: int
+    factor: float
+    sums: Moments | None = None
+
+    def add(self, features: Tensor) -> None:
+        """Take the next tile's own features, (1, C, h, w)."""
+        found = Moments.of(features)
+        found = Moments(found.weight, found.first.double(), found.second.double())
+        self.sums = found if self.sums is None else self.sums + found
+
+    def close(self) -> tuple[float, Pull]:
+        """The loss, and a pull that is linear in a tile's features: (D + Dᵀ)·F + d."""
+        assert self.sums is not None and self.settings.style_loss not in ("sliced", "nearest")
+        known = self.target.moments if isinstance(self.target, Gaussian) else self.target
+        first = self.sums.first.to(known.first).requires_grad_()
+        second = self.sums.second.to(known.second).requires_grad_()
+        with torch.enable_grad():
+            moments = Moments(self.sums.weight, first, second)
+            loss = self.factor * style_loss(
+                moments, self.target, form=self.settings.style_loss, pixels=self.pixels
+            )
+            # The Gram forms do not look at means.
+            gradients = torch.autograd.grad(loss, (first, second), materialize_grads=True)
+        by_first, both = gradients[0], gradients[1] + gradients[1].mT
+
+        def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
+            gradient = torch.addmm(by_first, flatten(features).mT, both)
+            return 0.0, gradient.mT.view(features.shape)
+
+        return float(loss.detach()), pull
+
+
+@dataclass
+class NearestTally:
+    """The mean feature, by which positions are centred before each finds its neighbour."""
+
+    target: Patches
+    factor: float
+    weight: int = 0
+    total: Tensor | None = None
+
+    def add(self, features: Tensor) -> None:
+        """Take the next tile's own features, (1, C, h, w)."""
+        matrix = flatten(features)
+        self.weight += matrix.shape[1]
+        part = matrix.sum(1, dtype=torch.float64)
+        self.total = part if self.total is None else self.total + part
+
+    def close(self) -> tuple[float, Pull]:
+        """Nothing is known yet; the pull matches a tile's positions."""
+        assert self.total is not None
+        mean = (self.total / self.weight).to(self.target.vectors)
+
+        def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
+            leaf = features.detach().requires_grad_()
+            if not leaf.numel():
+                return 0.0, leaf.detach()
+            with torch.enable_grad():
+                share = self.factor * leaf[0, 0].numel() / self.weight
+                loss = share * nearest_loss(leaf, self.target, mean=mean)
+                (gradient,) = torch.autograd.grad(loss, leaf)
+            return float(loss.detach()), gradient
+
+        return 0.0, pull
+
+
+@dataclass
+class SlicedTally:
+    """Every position's projections: their ranks are the whole picture's. 256 bytes a position."""
+
+    target: Projections
+    factor: float
+    vault: Vault
+    parts: list[Tensor] = field(default_factory=list[Tensor])
+
+    def add(self, features: Tensor) -> None:
+        """Take the next tile's own features, (1, C, h, w)."""
+        self.parts.append(self.vault.keep(self.target.directions @ flatten(features)))
+
+    def close(self) -> tuple[float, Pull]:
+        """The loss; each projection is replaced by its difference to the painting's of the same rank."""
+        rows, total = len(self.target.directions), 0.0
+        sizes = [part.shape[1] for part in self.parts]
+        differences = [self.vault.empty((rows, size), self.target.quantiles.dtype) for size in sizes]
+        for row in range(rows):
+            values = torch.cat([part[row] for part in self.parts])
+            found = rank_differences(values, self.target.quantiles[row])
+            total += float(found.double().square().sum())
+            for part, piece in zip(differences, found.split(sizes), strict=True):
+                part[row] = piece
+        self.vault.release(*self.parts, *differences)
+        energy = float(self.target.quantiles.square().mean().clamp(min=1e-30))
+        scale = self.factor / (rows * sum(sizes) * energy)
+
+        def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
+            gradient = (2 * scale) * (differences[number].to(features.device).mT @ self.target.directions)
+            self.vault.release(differences[number])
+            return 0.0, gradient.mT.view(features.shape)
+
+        return scale * total, pull
