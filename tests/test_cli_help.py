@@ -13,7 +13,7 @@ import pytest
 from brushwork.surfaces.cli import app, call
 
 PINNED = Path(__file__).parent / "help"
-COMMANDS = "brushwork stylize resume recipes doctor demo evaluate plan sheet gan".split()
+COMMANDS = ["brushwork", "stylize", "resume", "recipes", "doctor", "demo", "evaluate", "plan", "sheet", "gan"]
 DEEPER = ["gan train", "gan sample", "gan score"]
 
 
