@@ -85,13 +85,17 @@ def _train(job: GanTrain, wanted: TrainingFiles, *, as_json: bool, quiet: bool) 
     from brushwork.outputs.training import GanFolder, saved_state
     from brushwork.surfaces.cli import DONE, INTERRUPTED
     from brushwork.surfaces.terminal import say
+    from brushwork.training.processes import processes
     from brushwork.training.runner import run_gan
 
     keep_freed_memory()
+    together = processes()
     state = saved_state(Path(wanted.output or "")) if wanted.resume else None
     folder = GanFolder(job, wanted, state)
+    if together.rank:  # helps the first one, which writes
+        return _help(run_gan(job, state, look_every=wanted.film_every, together=together))
     folder.check()
-    run = run_gan(job, state, look_every=wanted.film_every)
+    run = run_gan(job, state, look_every=wanted.film_every, together=together)
     for trouble in run.troubles:
         say(f"left out: {trouble}")
     folder.begin()
@@ -107,6 +111,13 @@ def _train(job: GanTrain, wanted: TrainingFiles, *, as_json: bool, quiet: bool) 
     elif not quiet:
         say(f"wrote {folder.path}")
     return DONE
+
+
+def _help(run: GanRun) -> int:
+    """Take part in a training that another process writes."""
+    for _ in run.events:
+        pass
+    return 0
 
 
 def _drain(run: GanRun, folder: GanFolder, *, quiet: bool) -> bool:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from brushwork.training.processes import Alone, Processes
+
 Schedule = Callable[[int], float]
 """The rate's factor at a step, counted from 0."""
 
@@ -55,6 +57,7 @@ class Learner:
     ) -> None:
         self.network, self.optimizer = network, optimizer
         self.part, self.parts = 1.0, 1  # share of the batch that the next loss speaks for, losses a step
+        self.processes: Processes = Alone()
         self.steps = 0
         self._schedule, self._decay, self._clip = schedule, average, clip
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -72,7 +75,7 @@ class Learner:
         ]
         self._taken += 1
         if self._taken == self.parts:
-            self._step(self._sums)
+            self._step(self.processes.sums(self._sums))
 
     def _step(self, gradients: list[Tensor]) -> None:
         for parameter, gradient in zip(self._parameters, gradients, strict=True):

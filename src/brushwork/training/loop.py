@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -24,6 +24,7 @@ from brushwork.training.events import (
     Stepped,
 )
 from brushwork.training.learner import Learner, parameters_of
+from brushwork.training.processes import Alone, Processes
 
 VERSION = 1  # of the checkpoints
 STREAM = 0x5EED  # the same seed drew the weights: the steps must not draw the same numbers again
@@ -69,6 +70,7 @@ class Plan:
     seed: int = 0
     accumulate: int = 1  # parts that a batch is computed in
     look_every: int | None = None  # steps; an epoch's end is looked at in any case
+    processes: Processes = field(default_factory=Alone)  # that train together
 
 
 class _Place:
@@ -106,6 +108,10 @@ def train(
     torch.manual_seed(plan.seed ^ STREAM)
     if state is not None:
         restore(task, place, state)
+    if plan.processes.rank:  # draws of its own; only the first one's are stored, so these begin anew
+        torch.manual_seed((plan.seed ^ STREAM) + 7919 * plan.processes.rank + place.step)
+    for learner in task.learners.values():
+        learner.processes = plan.processes
     sizes = {name: parameters_of(learner.network) for name, learner in task.learners.items()}
     yield Started(
         task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
@@ -125,7 +131,7 @@ def train(
 def _one_step(
     task: Task[Batch], batch: Batch, plan: Plan, context: Context, place: _Place, steps: int
 ) -> Generator[Event]:
-    losses = learn(task, batch, plan.accumulate, context)
+    losses = learn(task, batch, plan.accumulate, context, plan.processes)
     means = place.add(losses)
     _check(losses, place.step)
     epoch = place.epoch
@@ -138,10 +144,18 @@ def _one_step(
     yield Checkpoint(place.step, is_last, lambda: state_of(task, place))
 
 
-def learn(task: Task[Batch], batch: Batch, parts: int, context: Context) -> dict[str, float]:
-    """One step on a batch, in so many parts; returns the losses, each the mean over the batch."""
+def learn(
+    task: Task[Batch], batch: Batch, parts: int, context: Context, processes: Processes | None = None
+) -> dict[str, float]:
+    """One step on a batch, in so many parts; returns the losses, each the mean over the batch.
+
+    Each of several processes takes its share of the batch.
+    """
+    whole = _count(batch)
+    processes = processes or Alone()
+    if processes.count > 1:
+        batch = _share(batch, processes)
     chunks = _chunks(batch, parts, context.device)
-    whole = sum(map(_count, chunks))
     sums: dict[str, Tensor] = {}
     is_mixed = context.dtype != torch.float32
     for chunk in chunks:
@@ -152,7 +166,7 @@ def learn(task: Task[Batch], batch: Batch, parts: int, context: Context) -> dict
             losses = task.step(chunk)
         for name, loss in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * share
-    return {name: float(total) for name, total in sums.items()}
+    return {name: float(total) for name, total in zip(sums, processes.sums([*sums.values()]), strict=True)}
 
 
 def _chunks(batch: Batch, parts: int, device: torch.device) -> list[Batch]:
@@ -161,6 +175,15 @@ def _chunks(batch: Batch, parts: int, device: torch.device) -> list[Batch]:
         return cast("list[Batch]", list(batch.to(device, non_blocking=True).chunk(parts)))
     columns = [each.to(device, non_blocking=True).chunk(parts) for each in batch]
     return cast("list[Batch]", list(zip(*columns, strict=True)))
+
+
+def _share(batch: Batch, processes: Processes) -> Batch:
+    """This process's part of a batch. Raises InputError when there are more processes than pictures."""
+    if _count(batch) < processes.count:
+        raise InputError(f"a batch of {_count(batch)} for {processes.count} processes: use fewer, or --limit")
+    rows = slice(processes.rank, None, processes.count)
+    mine = batch[rows] if isinstance(batch, Tensor) else tuple(each[rows] for each in batch)
+    return cast("Batch", mine)
 
 
 def _count(batch: Tensor | tuple[Tensor, ...]) -> int:

@@ -15,6 +15,7 @@ from brushwork.training.events import Event
 from brushwork.training.gan import Gan
 from brushwork.training.jobs import GanTrain
 from brushwork.training.loop import Plan, train
+from brushwork.training.processes import Alone, Processes
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,13 @@ class GanRun:
     events: Generator[Event]
 
 
-def run_gan(job: GanTrain, state: dict[str, Any] | None = None, *, look_every: int | None = None) -> GanRun:
+def run_gan(
+    job: GanTrain,
+    state: dict[str, Any] | None = None,
+    *,
+    look_every: int | None = None,
+    together: Processes | None = None,
+) -> GanRun:
     """Prepare a job's networks and pictures; the training begins with the first event asked for.
 
     Raises BrushworkError for what the user can mend.
@@ -36,5 +43,5 @@ def run_gan(job: GanTrain, state: dict[str, Any] | None = None, *, look_every: i
     batches = InMemory(pictures[: job.limit], job.batch, job.seed)
     torch.manual_seed(job.seed)
     task = Gan(job, context.device)
-    plan = Plan(job.epochs, job.seed, job.accumulate, look_every)
+    plan = Plan(job.epochs, job.seed, job.accumulate, look_every, together or Alone())
     return GanRun(task, troubles, train(task, batches, plan, context, state))
