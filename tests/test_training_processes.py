@@ -1,4 +1,4 @@
-"""Two processes on this machine's processors, started by Accelerate, train as one does."""
+"""Two processes on this machine's processors, started by torchrun, train as one does."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from commands import BRUSHWORK, environment
 from gan_bench import QUICK, Bench
 
 pytestmark = pytest.mark.slow
-LAUNCH = [
-    *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"),
-    *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
-]
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -37,6 +34,7 @@ losses = [event.losses["loss"] for event in events if isinstance(event, Stepped)
 weights = [parameter.detach() for parameter in task.network.parameters()]
 state = {"count": together.count, "losses": losses, "weights": weights}
 checkpoint.save(Path(f"{sys.argv[1]}-{together.rank}"), state)
+together.close()
 """
 
 
@@ -44,7 +42,7 @@ def launched(folder: Path, *line: str) -> subprocess.CompletedProcess[bytes]:
     source = f"{Path(__file__).parents[1] / 'src'}:{Path(__file__).parent}"
     more = environment(OMP_NUM_THREADS="1", PYTHONPATH=source)
     return subprocess.run(
-        [*LAUNCH, *line], cwd=folder, env=more, capture_output=True, timeout=120, check=False
+        [*LAUNCH, *line], cwd=folder, env=more, capture_output=True, timeout=60, check=False
     )
 
 

@@ -20,6 +20,7 @@ from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, 
 if TYPE_CHECKING:  # torch takes seconds
     from brushwork.outputs.training import GanFolder
     from brushwork.training.events import Event
+    from brushwork.training.processes import Processes
     from brushwork.training.runner import GanRun
     from brushwork.training.scoring import Scored
 
@@ -81,15 +82,24 @@ def _resumed(folder: Path, asked: dict[str, Any]) -> GanTrain:
 
 def _train(job: GanTrain, wanted: TrainingFiles, *, as_json: bool, quiet: bool) -> int:
     from brushwork.context import keep_freed_memory
+    from brushwork.training.processes import processes
+
+    keep_freed_memory()
+    together = processes(job.device)
+    status = _train_together(job, wanted, together, as_json=as_json, quiet=quiet)
+    together.close()  # not after an error: the others wait for sums then, and the launcher ends them
+    return status
+
+
+def _train_together(
+    job: GanTrain, wanted: TrainingFiles, together: Processes, *, as_json: bool, quiet: bool
+) -> int:
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.training import GanFolder, saved_state
     from brushwork.surfaces.cli import DONE, INTERRUPTED
     from brushwork.surfaces.terminal import say
-    from brushwork.training.processes import processes
     from brushwork.training.runner import run_gan
 
-    keep_freed_memory()
-    together = processes()
     state = saved_state(Path(wanted.output or "")) if wanted.resume else None
     folder = GanFolder(job, wanted, state)
     if together.rank:  # helps the first one, which writes

@@ -1,7 +1,6 @@
 """Several processes that train one network, each on its part of every batch, by Hugging Face Accelerate.
 
-``accelerate launch --num_processes 2 $(which brushwork) gan train ...`` starts them, on several GPUs or
-machines or, with ``--cpu``, on processors.
+``torchrun --nproc_per_node 2 $(which brushwork) gan train ...`` or ``accelerate launch`` starts them.
 """
 
 from __future__ import annotations
@@ -26,6 +25,10 @@ class Processes(Protocol):
         """Each tensor summed over the processes."""
         ...
 
+    def close(self) -> None:
+        """Take leave of the others."""
+        ...
+
 
 class Alone:
     """The only process."""
@@ -36,19 +39,22 @@ class Alone:
         """The tensors themselves."""
         return list(tensors)
 
+    def close(self) -> None:
+        """There are none."""
+
 
 class Together:
     """One of several."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cpu: bool) -> None:
         try:
             from accelerate import PartialState
         except ImportError as error:
             raise MissingExtraError(
                 "several processes need an extra: pip install 'brushwork[train]'"
             ) from error
-        state = PartialState()
-        self.rank, self.count = state.process_index, state.num_processes
+        self._state = PartialState(cpu=cpu)
+        self.rank, self.count = self._state.process_index, self._state.num_processes
 
     def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Each tensor summed over the processes, in one message."""
@@ -59,7 +65,14 @@ class Together:
         parts = total.split([tensor.numel() for tensor in tensors])
         return [part.view(tensor.shape).to(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
+    def close(self) -> None:
+        """Wait for the others, so that none finds its messages unanswered."""
+        self._state.wait_for_everyone()
+        self._state.destroy_process_group()
 
-def processes() -> Processes:
+
+def processes(device: str = "auto") -> Processes:
     """What the launcher says in the environment. Raises MissingExtraError without Accelerate."""
-    return Together() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Alone()
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Alone()
+    return Together(cpu=device == "cpu" or not torch.cuda.is_available())
