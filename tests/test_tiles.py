@@ -217,7 +217,7 @@ def test_tiles_show_in_the_log(desk: Desk) -> None:
 
 def test_too_little_memory_is_refused(desk: Desk) -> None:
     complaint = desk.stylize(memory="500MB", json=None).complaint
-    assert "48×36 pixels need at least 0.6 GB of memory" in complaint
+    assert "48×36 pixels need at least 0.69 GB of memory" in complaint
     assert "--memory allows 0.5 GB" in complaint
     assert "give more memory" in complaint
     for wrong in ("4XB", "much"):
@@ -232,8 +232,8 @@ def test_plan_foretells_without_painting(desk: Desk) -> None:
     assert [(s["width"], s["steps"], s["tile"]) for s in found["scales"]] == [(200, 2, None), (400, 3, None)]
     assert found["seconds"] > sum(s["seconds"] for s in found["scales"]) > 0
     assert found["peak_memory_bytes"] == max(s["peak_memory_bytes"] for s in found["scales"])
-    tiled = desk.call(*line, "--json", "--memory", "700MB").json["scales"][-1]
-    assert tiled["tile"] and tiled["peak_memory_bytes"] <= 700_000_000
+    tiled = desk.call(*line, "--json", "--memory", str(found["peak_memory_bytes"] - 1)).json["scales"][-1]
+    assert tiled["tile"] and tiled["peak_memory_bytes"] < found["peak_memory_bytes"]
     told = desk.call(*line)
     assert "400×300" in told.out and "in one piece" in told.out
     assert "GB of memory at most" in told.err
@@ -246,19 +246,26 @@ def test_a_picture_too_small_for_a_layer_is_still_refused(desk: Desk) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "850MB")])
+@pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "950MB")])
 def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None) -> None:
     """The peak of a process of its own, against what was foretold."""
     line = desk.line(
-        size=size, steps=2, content_layers=None, style_layers=None, scales=["1"], weights=None, memory=memory
+        size=size,
+        steps=2,
+        content_layers=None,
+        style_layers=None,
+        scales=["1"],
+        weights=None,
+        memory=memory,
+        threads=1,
     )
     planned, found = (
-        json.loads(process([*each, "--json"], desk.folder).stdout)["peak_memory_bytes"]
+        json.loads(process([*each, "--json"], desk.folder, timeout=300).stdout)["peak_memory_bytes"]
         for each in (["plan", *line[1:]], [*line, "-o", "large.png", "--quiet"])
     )
     assert found == pytest.approx(planned, rel=0.15)
     if memory:
-        assert found <= 850_000_000
+        assert found <= 950_000_000
 
 
 def test_a_tile_side_out_of_bounds() -> None:
