@@ -62,7 +62,8 @@ class Work:
         last = started.scales[-1]
         whole = last.height * last.width
         self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
-        self.total = self.after(started.evaluations)
+        # A network's pass is one step without an evaluation.
+        self.total = self.after(sum(scale.steps for scale in started.scales))
 
     def during(self, event: Swept) -> float:
         """What is done when one of an evaluation's parts is."""
@@ -167,7 +168,7 @@ def _headline(event: Started) -> str:
     size = f"{event.width}×{event.height}"
     plan = f", {event.plan}" if event.plan else ""
     on = f"{event.device}, {event.precision}, {event.weights}{plan}"
-    return f"{size}, {event.evaluations} evaluations on {on}"
+    return f"{size}, {event.evaluations or 'no'} evaluations on {on}"
 
 
 def _at(event: Progress, started: Started | None) -> str:
