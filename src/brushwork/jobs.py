@@ -300,6 +300,11 @@ class Stylize(Settings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
+    backend: Literal["auto", "torch", "onnxruntime"] = option(
+        "what runs a network that paints in one pass; auto takes onnxruntime for pictures up to a megapixel on "
+        "the processor, where it is steadier, and torch for others",
+        default="auto",
+    )
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
     memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(_bytes)] = option(
         "the most memory to use; with little the picture takes longer and is the same to rounding",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,9 @@ from brushwork.feedforward import embedded
 from brushwork.feedforward.files import read_network
 from brushwork.feedforward.folded import FoldedNet
 from brushwork.feedforward.predictor import StylePredictor
+from brushwork.feedforward.runtime import RuntimeNet
 from brushwork.feedforward.stylenet import StyleNet
-from brushwork.jobs import BUILTIN
+from brushwork.weights import sha256_of
 
 NETWORKS: Final = 4
 VECTORS: Final = 256  # 400 bytes each
@@ -29,22 +30,40 @@ _vectors: OrderedDict[tuple[str, ...], Tensor] = OrderedDict()
 _lock = Lock()
 
 
-def plain_network(style: str | None) -> StyleNet:
-    """The network for a painting (None), ``builtin:N`` or a file. Raises WeightsError."""
-    if style is None:
-        return embedded.load_arbitrary()
-    return embedded.load_multistyle() if BUILTIN.fullmatch(style) else read_network(Path(style))
+class Key(NamedTuple):
+    """Which network: its name, or its file's, and that file's sha256."""
+
+    name: str
+    version: str = ""
 
 
-def network(style: str | None, version: str, device: torch.device, dtype: torch.dtype) -> FoldedNet:
-    """The same, ready to paint; ``version`` is a file's sha256. Raises WeightsError."""
-    key = "builtin:0" if style and BUILTIN.fullmatch(style) else style
-    return _folded(key, version, device, dtype)
+ARBITRARY: Final = Key("arbitrary")
+BUILTIN_STYLES: Final = Key("builtin")
+
+
+def key_of(file: str) -> Key:
+    """The key of a network's file; one that is not there is told when it is read."""
+    return Key(file, sha256_of(Path(file)) if Path(file).is_file() else "")
 
 
 @lru_cache(maxsize=NETWORKS)
-def _folded(style: str | None, version: str, device: torch.device, dtype: torch.dtype) -> FoldedNet:
-    return FoldedNet(plain_network(style), device, dtype)
+def plain(key: Key) -> StyleNet:
+    """The network itself. Raises WeightsError."""
+    if key == ARBITRARY:
+        return embedded.load_arbitrary()
+    return embedded.load_multistyle() if key == BUILTIN_STYLES else read_network(Path(key.name))
+
+
+@lru_cache(maxsize=NETWORKS)
+def folded(key: Key, device: torch.device, dtype: torch.dtype) -> FoldedNet:
+    """The network ready for torch. Raises WeightsError."""
+    return FoldedNet(plain(key), device, dtype)
+
+
+@lru_cache(maxsize=NETWORKS)
+def runtime(key: Key, threads: int) -> RuntimeNet:
+    """The network ready for onnxruntime. Raises WeightsError."""
+    return RuntimeNet(plain(key), threads)
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +88,7 @@ def vector(key: tuple[str, ...], predict: Callable[[], Tensor]) -> Tensor:
 
 def clear() -> None:
     """Forget all of it."""
-    _folded.cache_clear()
-    predictor.cache_clear()
+    for kept in (plain, folded, runtime, predictor):
+        kept.cache_clear()
     with _lock:
         _vectors.clear()
