@@ -110,10 +110,10 @@ def _pass(
             painted = network.paint(whole, affines)
         else:
             give_back_freed_memory()
-            parts = tiled.steps(network, *whole.shape[-2:], tile)
+            parts = tiled.steps(network, whole.shape[-2], whole.shape[-1], tile)
             sweep = tiled.paint(network, whole, affines, tile)
             painted = yield from _told_of(sweep, parts)
-    return painted[..., :height, :width].cpu().clamp_(0, 1)
+    return painted[..., :height, :width].cpu().clamp(0, 1)
 
 
 def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:

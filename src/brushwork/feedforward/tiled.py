@@ -105,7 +105,7 @@ def paint(
 ) -> Generator[None, None, Tensor]:
     """A picture (1, 3, H, W), its sides multiples of ``LATTICE``, painted in tiles of ``side`` pixels.
 
-    Yields after each tile of each pass and each stage of the blocks; the picture, on the CPU, is the generator's value.
+    Yields after each tile of each pass and each stage of the blocks; returns the picture, on the CPU.
     """
     height, width = (size // LATTICE for size in image.shape[-2:])
     cells = max(1, side // LATTICE)

@@ -106,7 +106,8 @@ class Lines(Silence):
         elif isinstance(event, Swept) and now - self._last > LINE_EVERY and self._work:
             self._last = now
             left = self._left(self._work.during(event), now)
-            say(f"evaluation {event.evaluation}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
+            at = f"evaluation {event.evaluation}" if self._started and self._started.evaluations else "pass"
+            say(f"{at}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
 
     def _left(self, done: float, now: float) -> float:
         """Seconds to go at the speed so far."""
@@ -168,7 +169,7 @@ def _headline(event: Started) -> str:
     size = f"{event.width}×{event.height}"
     plan = f", {event.plan}" if event.plan else ""
     on = f"{event.device}, {event.precision}, {event.weights}{plan}"
-    return f"{size}, {event.evaluations or 'no'} evaluations on {on}"
+    return f"{size}, {event.evaluations} evaluations on {on}" if event.evaluations else f"{size} on {on}"
 
 
 def _at(event: Progress, started: Started | None) -> str:
