@@ -22,7 +22,7 @@ from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
 from brushwork.images import Picture, resize
 from brushwork.jobs import BUILTIN, Stylize, is_network
 from brushwork.margins import without_margin
-from brushwork.optimize.engine import Sources, finished_picture
+from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
 
 NOTHING = Losses(math.nan, math.nan, math.nan, math.nan)
@@ -68,7 +68,7 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
         plan=str(plan),
     )
     painted = yield from _passes(job, brush, prepared.photo, sources, plan, context)
-    yield Finished(finished_picture(prepared.restore(painted), sources.content), NOTHING, 0)
+    yield Finished(like_the_photo(prepared.restore(painted), sources.content), NOTHING, 0)
 
 
 def _resized(job: Stylize, pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -98,9 +98,10 @@ def _passes(
 def _pass(
     brush: Brush, photo: Tensor, tile: int | None, backend: str, context: Context
 ) -> Generator[Swept, None, Tensor]:
-    """One pass over a photo (1, 3, H, W); the picture is clipped and on the CPU."""
+    """One pass over a photo (1, 3, H, W); the picture is in 0..1 and on the CPU."""
     height, width = photo.shape[-2:]
-    whole = pad(photo, (0, -width % LATTICE, 0, -height % LATTICE), "reflect")
+    beyond = (0, -width % LATTICE, 0, -height % LATTICE)
+    whole = pad(photo, beyond, "reflect") if any(beyond) else photo
     if backend == "onnxruntime":
         painted = shelf.runtime(brush.key, torch.get_num_threads()).paint(whole, brush.condition)
     else:
@@ -113,7 +114,7 @@ def _pass(
             parts = tiled.steps(network, whole.shape[-2], whole.shape[-1], tile)
             sweep = tiled.paint(network, whole, affines, tile)
             painted = yield from _told_of(sweep, parts)
-    return painted[..., :height, :width].cpu().clamp(0, 1)
+    return painted[..., :height, :width].cpu()
 
 
 def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:

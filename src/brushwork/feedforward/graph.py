@@ -30,7 +30,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
-    def constant(self, name: str, values: Tensor | NDArray[Any] | list[int]) -> str:
+    def constant(self, name: str, values: Tensor | NDArray[Any] | list[int] | np.float32) -> str:
         """A constant; the same name is made once."""
         if isinstance(values, Tensor):
             values = values.detach().float().cpu().contiguous().numpy()
@@ -139,7 +139,11 @@ def _last(graph: Graph, x: str, stage: Stage) -> str:
     x = graph.add("SpaceToDepth", "last.folded", x, blocksize=2)
     x = _convolved(graph, "last", x, stage, weight.flatten(3, 5).flatten(0, 2))
     x = _finish(graph, "last", x, stage, folded=True)
-    return graph.add("DepthToSpace", "last.unfolded", x, blocksize=2, mode="CRD")
+    x = graph.add("DepthToSpace", "last.unfolded", x, blocksize=2, mode="CRD")
+    if stage.activation == "sigmoid":
+        return x
+    ends = [graph.constant(f"last.{end}", np.float32(value)) for end, value in (("black", 0), ("white", 1))]
+    return graph.add("Clip", "last.clipped", x, *ends)
 
 
 def _plain(graph: Graph, name: str, x: str, stage: Stage) -> str:
