@@ -17,6 +17,7 @@ from brushwork.encode import to_image
 from brushwork.painter import paint
 from brushwork.weights import Weights, load_weights
 from commands import Desk
+from gan_bench import Bench, idx
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +127,13 @@ def desk(
     torch.set_num_threads(1)  # on pictures this small a second one only waits
     yield Desk(photo_file.parent, capsys)
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    y, x = np.mgrid[0:28, 0:28]
+    shapes = [(np.hypot(x - 14, y - 10 - i % 9) < 3 + i % 7) * (200 + i) for i in range(20)]
+    (tmp_path / "data" / "train-images-idx3-ubyte").write_bytes(idx(np.stack(shapes).astype(np.uint8)))
+    return Bench(tmp_path, capsys)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from brushwork.context import Context, _group_memory  # pyright: ignore[reportPrivateUsage]
+from brushwork.encoders import VGG19
 from brushwork.errors import InputError
-from brushwork.jobs import Stylize
+from brushwork.events import Event, Finished, Replanned, Swept
+from brushwork.images import Picture
+from brushwork.jobs import Stylize, build
+from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.plan import Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale
+from brushwork.weights import Weights
+from commands import Desk, environment
 
 JOB = Stylize.model_validate({"content": "photo.png", "styles": "painting.png"})
 
@@ -23,8 +32,8 @@ def sizes(long_side: int, aspect: float) -> Sizes:
     return Sizes(Scale(max(16, round(long_side * aspect)), long_side, 1), (600, 800), [(600, 800)])
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1000, 20000), st.floats(0.05, 1), st.integers(700_000_000, 30_000_000_000))
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1000, 20000), st.floats(0.05, 1), st.integers(900_000_000, 30_000_000_000))
 def test_a_plan_fits_or_the_size_that_is_offered_does(long_side: int, aspect: float, free: int) -> None:
     try:
         assert make_plan(JOB, sizes(long_side, aspect), free).bytes <= free
@@ -47,6 +56,82 @@ def test_less_memory_means_smaller_tiles_and_more_time() -> None:
 
 def test_unknown_free_memory_refuses_nothing() -> None:
     assert make_plan(JOB, sizes(60000, 1), None).tile is None
+
+
+SHALLOW = {
+    "content_layers": {"block2_conv1": 1.0},
+    "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0},
+    "optimizer": "adam",
+    "init": "content",
+    "style_margin": "keep",
+    "scales": {1.0: 1.0},
+    "size": 160,
+    "steps": 3,
+}
+
+
+def painted(context: Context, encoder: VGG19, photo: Tensor, painting: Tensor) -> tuple[list[Event], Tensor]:
+    job = build(Stylize, {"content": "photo", "styles": "art", **SHALLOW})
+    events = list(paint(job, Sources(Picture(photo), [Picture(painting)]), encoder, context))
+    assert isinstance(events[-1], Finished)
+    return events, events[-1].picture.pixels
+
+
+class Shrinking(Context):
+    """A machine on which others take most of the memory after a while."""
+
+    def memory_limit(self) -> int | None:
+        """Bytes that this process may take in all."""
+        self.__dict__["asked"] = self.__dict__.get("asked", 0) + 1
+        return 10**12 if self.__dict__["asked"] < 3 else 1
+
+
+def test_less_memory_than_planned_makes_it_step_down(
+    weights: Weights, photo: Tensor, painting: Tensor
+) -> None:
+    encoder = VGG19(weights)
+    calm, expected = painted(Context(torch.device("cpu"), torch.float32), encoder, photo, painting)
+    assert not [event for event in calm if isinstance(event, Replanned)]
+    events, found = painted(Shrinking(torch.device("cpu"), torch.float32), encoder, photo, painting)
+    plans = [event.plan for event in events if isinstance(event, Replanned)]
+    assert plans and plans[0].startswith("tiles of")
+    assert any(isinstance(event, Swept) for event in events)
+    assert (found - expected).abs().max() < 1e-3
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+import brushwork as bw
+from brushwork.events import Finished, Progress, Replanned
+job = bw.Stylize(content="photo.png", styles="painting.png", weights="network.safetensors", size=640, steps=3,
+    scales={1.0: 1.0}, content_layers={"block2_conv1": 1.0}, style_margin="keep", threads=1, init="content",
+    style_layers={"block1_conv1": 1.0, "block2_conv1": 1.0}, optimizer="sgd", learning_rate=1e-6)
+for event in bw.run(job):
+    if isinstance(event, Progress) and event.evaluation == 1:
+        pages = int(open("/proc/self/statm").read().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 150_000_000,) * 2)
+    if isinstance(event, (Replanned, Finished)):
+        print(type(event).__name__, getattr(event, "plan", ""))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
+def test_memory_that_runs_out_makes_it_step_down(desk: Desk) -> None:
+    """A process of its own whose address space is closed after the first evaluation."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY],
+        cwd=desk.folder,
+        env=environment(OMP_NUM_THREADS="1"),
+        timeout=120,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Replanned tiles of")
+    assert lines[-1].startswith("Finished")
 
 
 def test_this_machine_knows_its_free_memory() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,16 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from brushwork.context import Context
 from brushwork.encoders import VGG19, winograd
 from brushwork.encoders.vgg19 import LAYERS, reach, smallest_side
 from brushwork.errors import InputError, OutputError
-from brushwork.images import resize
-from brushwork.jobs import Settings
+from brushwork.events import Checkpoint, Event, Finished, Losses, Swept
+from brushwork.images import Picture, resize
+from brushwork.jobs import Settings, Stylize, build
+from brushwork.optimize import engine
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.optimizers import LBFGS
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import tiling
 from brushwork.optimize.vault import Vault
+from brushwork.outputs.checkpoint import load, save
 from brushwork.weights import Weights
 from commands import Desk, process
 
@@ -209,6 +214,39 @@ def test_the_picture_is_the_same_in_tiles(desk: Desk) -> None:
     assert desk.stylize(**options, tile=64).json["plan"].startswith("tiles of 64 px")
 
 
+@pytest.mark.parametrize("style_loss", ["covariance", "nearest"])
+@pytest.mark.parametrize("at", [2, 9, 31])
+def test_an_evaluation_goes_on_in_its_middle(
+    weights: Weights,
+    photo: Tensor,
+    painting: Tensor,
+    tmp_path: Path,
+    style_loss: str,
+    at: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From a checkpoint after some tiles, through a file, to the same bits; 3×2 tiles in two passes."""
+    monkeypatch.setattr(engine, "LARGE", 0)
+    look = SHALLOW | {"style_loss": style_loss, "size": 160, "tile": 64, "steps": 4, "style_margin": "keep"}
+    job = build(Stylize, {"content": "photo", "styles": "art", "scales": {1.0: 1.0}, **look})
+    encoder, context = VGG19(weights), Context(torch.device("cpu"), torch.float32)
+    sources = engine.Sources(Picture(photo), [Picture(painting)])
+    count, path, losses = 0, tmp_path / "state.safetensors", Losses(0, 0, 0, 0)
+    last: Event | None = None
+    for last in engine.paint(job, sources, encoder, context):
+        if isinstance(last, Checkpoint) and last.begun and (count := count + 1) == at:
+            save(path, {field.name: getattr(last, field.name) for field in fields(last)} | {"losses": None})
+            losses = last.losses
+    stored: dict[str, Any] = load(path) | {"losses": losses}
+    state = Checkpoint(**stored)
+    assert state.begun and state.begun["done"] == (at - 1) % 12 + 1
+    resumed = list(engine.paint(job, sources, encoder, context, state))
+    swept = [event.done for event in resumed if isinstance(event, Swept)]
+    assert swept[:2] == [state.begun["done"] + 1, state.begun["done"] + 2]
+    assert isinstance(last, Finished) and isinstance(resumed[-1], Finished)
+    assert torch.equal(resumed[-1].picture.pixels, last.picture.pixels)
+
+
 def test_tiles_show_in_the_log(desk: Desk) -> None:
     outcome = desk.stylize(size=96, tile=64, quiet=None, json=None)
     assert "evaluations on cpu, float32" in outcome.err
@@ -217,7 +255,7 @@ def test_tiles_show_in_the_log(desk: Desk) -> None:
 
 def test_too_little_memory_is_refused(desk: Desk) -> None:
     complaint = desk.stylize(memory="500MB", json=None).complaint
-    assert "48×36 pixels need at least 0.6 GB of memory" in complaint
+    assert "48×36 pixels need at least 0.69 GB of memory" in complaint
     assert "--memory allows 0.5 GB" in complaint
     assert "give more memory" in complaint
     for wrong in ("4XB", "much"):
@@ -232,8 +270,8 @@ def test_plan_foretells_without_painting(desk: Desk) -> None:
     assert [(s["width"], s["steps"], s["tile"]) for s in found["scales"]] == [(200, 2, None), (400, 3, None)]
     assert found["seconds"] > sum(s["seconds"] for s in found["scales"]) > 0
     assert found["peak_memory_bytes"] == max(s["peak_memory_bytes"] for s in found["scales"])
-    tiled = desk.call(*line, "--json", "--memory", "700MB").json["scales"][-1]
-    assert tiled["tile"] and tiled["peak_memory_bytes"] <= 700_000_000
+    tiled = desk.call(*line, "--json", "--memory", str(found["peak_memory_bytes"] - 1)).json["scales"][-1]
+    assert tiled["tile"] and tiled["peak_memory_bytes"] < found["peak_memory_bytes"]
     told = desk.call(*line)
     assert "400×300" in told.out and "in one piece" in told.out
     assert "GB of memory at most" in told.err
@@ -246,23 +284,28 @@ def test_a_picture_too_small_for_a_layer_is_still_refused(desk: Desk) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "850MB")])
+@pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "950MB")])
 def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None) -> None:
     """The peak of a process of its own, against what was foretold."""
     line = desk.line(
-        size=size, steps=2, content_layers=None, style_layers=None, scales=["1"], weights=None, memory=memory
+        size=size,
+        steps=2,
+        content_layers=None,
+        style_layers=None,
+        scales=["1"],
+        weights=None,
+        memory=memory,
+        threads=1,
     )
     planned, found = (
-        json.loads(process([*each, "--json"], desk.folder).stdout)["peak_memory_bytes"]
+        json.loads(process([*each, "--json"], desk.folder, timeout=300).stdout)["peak_memory_bytes"]
         for each in (["plan", *line[1:]], [*line, "-o", "large.png", "--quiet"])
     )
     assert found == pytest.approx(planned, rel=0.15)
     if memory:
-        assert found <= 850_000_000
+        assert found <= 950_000_000
 
 
 def test_a_tile_side_out_of_bounds() -> None:
     with pytest.raises(InputError, match=r"--tile 8: .*64"):
-        from brushwork.jobs import Stylize, build
-
         build(Stylize, {"content": "a", "styles": "b", "tile": 8})

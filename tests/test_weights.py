@@ -525,6 +525,18 @@ def test_no_network(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mirror_takes_over(
+    serve: Serve, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(Behaviour())
+    entry = replace(DOWNLOADS["keras"], url="http://127.0.0.1:9/weights", mirrors=(server,))
+    monkeypatch.setitem(DOWNLOADS, "keras", entry)
+    assert fetch("keras", cache=tmp_path).read_bytes() == PAYLOAD
+    monkeypatch.setitem(DOWNLOADS, "keras", replace(entry, mirrors=("http://127.0.0.1:9/mirror",)))
+    with pytest.raises(WeightsError, match="mirror: cannot be downloaded"):
+        fetch("keras", cache=tmp_path / "new")
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WeightsError, match=r"cannot be written to .* set BRUSHWORK_CACHE"):

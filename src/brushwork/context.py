@@ -10,11 +10,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from brushwork.errors import InputError
-from brushwork.jobs import Stylize
 
 _IMPORTED = time.monotonic()
 
@@ -51,7 +51,26 @@ class Context:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def context_for(job: Stylize) -> Context:
+class Machine(Protocol):
+    """What a job says of the machine."""
+
+    @property
+    def threads(self) -> int | None:
+        """Processor threads, None for torch's choice."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """A device of torch, or ``auto``."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """``float32``, ``bfloat16`` or ``auto``."""
+        ...
+
+
+def context_for(job: Machine) -> Context:
     """Resolve ``auto``, set the thread count. Raises InputError when the device is not there."""
     if job.threads:
         torch.set_num_threads(job.threads)

@@ -3,7 +3,8 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import InputError, MissingExtraError
-from brushwork.images import Picture, opened
+from brushwork.images import Picture, opened, resize
 from brushwork.profiles import srgb_profile
 from brushwork.samples import exif_of
 
@@ -33,6 +34,8 @@ _FORMATS = {
     ".heif": "HEIF",
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536, "HEIF": 16_384}
+PYRAMID = 20_000_000  # pixels above which a TIFF is written in tiles and with its halves
+TILE = 256
 _PROGRAM = "brushwork"  # the PNG keyword, and EXIF's and TIFF's Software, by which a job is known as ours
 
 
@@ -142,21 +145,53 @@ def _tiff(picture: Picture, job: str | None, quality: int, rounding: Rounding) -
     import tifffile
 
     buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        _levels(picture, picture.bits, rounding),
-        photometric="rgb",
-        extrasamples=None if picture.alpha is None else ["unassalpha"],
-        compression="zlib",
-        predictor=True,
-        iccprofile=srgb_profile(),
-        resolution=picture.dpi,
-        resolutionunit="inch" if picture.dpi else None,
-        description=job.encode() if job else None,
-        software=_PROGRAM if job else False,
-        metadata=None,
-    )
+    shared: dict[str, Any] = {
+        "photometric": "rgb",
+        "extrasamples": None if picture.alpha is None else ["unassalpha"],
+        "compression": "zlib",
+        "predictor": True,
+        "metadata": None,
+    }
+    about: dict[str, Any] = {
+        "iccprofile": srgb_profile(),
+        "resolution": picture.dpi,
+        "resolutionunit": "inch" if picture.dpi else None,
+        "description": job.encode() if job else None,
+        "software": _PROGRAM if job else False,
+    }
+    height, width = picture.pixels.shape[-2:]
+    if height * width <= PYRAMID:
+        tifffile.imwrite(buffer, _levels(picture, picture.bits, rounding), **shared, **about)
+        return buffer.getvalue()
+    levels = list(_halves(picture))
+    with tifffile.TiffWriter(buffer, bigtiff=height * width * picture.bits > 2**32) as file:
+        for number, level in enumerate(levels):
+            more: dict[str, Any] = {"subfiletype": 1} if number else {"subifds": len(levels) - 1, **about}
+            shape = (*level.pixels.shape[-2:], 3 if level.alpha is None else 4)
+            tiles = _tiles(level, picture.bits, rounding)
+            dtype = np.uint16 if picture.bits == 16 else np.uint8
+            file.write(tiles, shape=shape, dtype=dtype, tile=(TILE, TILE), **shared, **more)
     return buffer.getvalue()
+
+
+def _halves(picture: Picture) -> Iterator[Picture]:
+    """A picture and its halves, down to one tile: what a viewer shows of it from afar."""
+    yield picture
+    while max(size := picture.pixels.shape[-2:]) > TILE:
+        half = max(1, size[0] // 2), max(1, size[1] // 2)
+        alpha = None if picture.alpha is None else resize(picture.alpha, *half, "area")
+        picture = replace(picture, pixels=resize(picture.pixels, *half, "area"), alpha=alpha)
+        yield picture
+
+
+def _tiles(picture: Picture, bits: int, rounding: Rounding) -> Iterator[NDArray[Any]]:
+    """The levels of a picture tile by tile, so that they are never there as a whole."""
+    height, width = picture.pixels.shape[-2:]
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            window = (..., slice(top, top + TILE), slice(left, left + TILE))
+            alpha = None if picture.alpha is None else picture.alpha[window]
+            yield _levels(Picture(picture.pixels[window], alpha), bits, rounding)
 
 
 def _jpeg(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:

@@ -47,6 +47,14 @@ class Swept:
     evaluation: int  # from 1, over all scales: the one that is going on; a network's pass is the first
     done: int
     parts: int
+    state: dict[str, Any]  # of the evaluation, for a Checkpoint
+
+
+@dataclass(frozen=True)
+class Replanned:
+    """Memory ran out, or others took it: the scale goes on by a smaller plan, in words."""
+
+    plan: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class Checkpoint:
     kept: Tensor  # (1, 3, h, w) the scale's result so far
     losses: Losses  # that go with ``kept``
     optimizer: dict[str, Any]  # its fields: tensors and plain data
+    begun: dict[str, Any] | None = None  # the state of the next evaluation, if that is under way in tiles
 
 
 @dataclass(frozen=True)
@@ -89,4 +98,4 @@ class Finished:
     evaluations: int
 
 
-Event = Started | Swept | Progress | Checkpoint | Finished
+Event = Started | Swept | Replanned | Progress | Checkpoint | Finished

@@ -1,8 +1,9 @@
-"""Downloads of full-precision weights: one table, a cache folder, resuming, verified by hash."""
+"""Downloads of weights and of Fashion-MNIST: one table, a cache folder, resuming, verified by hash."""
 
 import http.client
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -30,8 +31,29 @@ class Download:
     digest: str
     what: str
     licence: str
-    option: str = "--weights"  # that takes the file instead
+    option: str = "--weights FILE"  # that takes the file instead
     command: str = "brushwork doctor --fetch"  # that downloads it
+    mirrors: tuple[str, ...] = ()  # further addresses of the same bytes
+
+
+def _fashion(stem: str, sha256: str) -> Download:
+    file = f"{stem}-ubyte.gz"
+    return Download(
+        name=f"fashion-mnist/{file}",
+        file=f"fashion-mnist/{file}",
+        url=f"https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/"
+        f"b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/{file}",
+        algorithm="sha256",
+        digest=sha256,
+        what="of Fashion-MNIST; all four files 31 MB",
+        licence="MIT, Zalando SE",
+        option="--data DIR",
+        command="brushwork gan train --fetch",
+        mirrors=(
+            f"https://storage.googleapis.com/tensorflow/tf-keras-datasets/{file}",
+            f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{file}",
+        ),
+    )
 
 
 DOWNLOADS: Final[dict[str, Download]] = {
@@ -64,7 +86,7 @@ DOWNLOADS: Final[dict[str, Download]] = {
             digest="397923af",  # PyTorch states it in the file's name
             what="the judge's VGG16, as torchvision trained it; 528 MB",
             licence="BSD 3-Clause, torchvision",
-            option="--metric-weights",
+            option="--metric-weights FILE",
             command="brushwork evaluate --fetch",
         ),
         Download(
@@ -77,9 +99,14 @@ DOWNLOADS: Final[dict[str, Download]] = {
             digest="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
             what="LPIPS's linear layers for VGG16, version 0.1; 7 kB",
             licence="BSD 2-Clause, Zhang et al., arXiv 1801.03924",
-            option="--metric-weights",
+            option="--metric-weights FILE",
             command="brushwork evaluate --fetch",
         ),
+        # The hashes as TensorFlow Datasets states them; the publisher's own are MD5s.
+        _fashion("train-images-idx3", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        _fashion("train-labels-idx1", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        _fashion("t10k-images-idx3", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        _fashion("t10k-labels-idx1", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     )
 }
 """What can be downloaded, by name."""
@@ -120,10 +147,18 @@ def fetch(
     target = (cache or cache_folder()) / entry.file
     if target.is_file() and _intact(target, entry):
         return target
+    *others, last = [url] if url else [entry.url, *entry.mirrors]
+    for address in others:
+        with suppress(WeightsError):
+            return _fetch_from(address, target, entry, progress)
+    return _fetch_from(last, target, entry, progress)
+
+
+def _fetch_from(url: str, target: Path, entry: Download, progress: Progress | None) -> Path:
     part = target.with_name(target.name + ".part")
     _prepare(part)
     try:
-        _download(url or entry.url, part, _by_hand(target, entry), progress)
+        _download(url, part, _by_hand(target, entry), progress)
     except WeightsError:
         if not part.stat().st_size:  # nothing to go on from, so nothing to leave behind
             part.unlink()
@@ -131,7 +166,7 @@ def fetch(
     if not _intact(part, entry):
         part.unlink()
         raise WeightsError(
-            f"{url or entry.url}: other bytes than the publisher's ({entry.algorithm} not {entry.digest}), "
+            f"{url}: other bytes than the publisher's ({entry.algorithm} not {entry.digest}), "
             f"the download was deleted; try again or {_by_hand(target, entry)}"
         )
     part.replace(target)
@@ -151,7 +186,7 @@ def _intact(path: Path, entry: Download) -> bool:
 
 
 def _by_hand(target: Path, entry: Download) -> str:
-    return f"put the file at {target} by hand or give it with {entry.option} FILE"
+    return f"put the file at {target} by hand or give it with {entry.option}"
 
 
 def _prepare(part: Path) -> None:

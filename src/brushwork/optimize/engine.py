@@ -14,30 +14,21 @@ from brushwork.context import Context, give_back_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size, smallest_side
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started, Swept
+from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Replanned, Started, Swept
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
-from brushwork.optimize.objective import Evaluation, Objective, make_target
-from brushwork.optimize.optimizers import Optimizer, make_optimizer
-from brushwork.optimize.plan import Plan, Sizes, make_plan
+from brushwork.optimize.fitted import Fitted, Sources, plans_of
+from brushwork.optimize.objective import Evaluation
+from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
-from brushwork.optimize.tiled import TiledObjective, make_tiled_target
-from brushwork.optimize.variants import fit, picks, variant_sizes, variants
-from brushwork.optimize.vault import Vault
+from brushwork.optimize.variants import fit, picks, variant_sizes
 from brushwork.seams import periodic, resize_wrapped
 
+LARGE = 20_000_000  # pixels above which an evaluation is worth resuming in its middle
+UNKNOWN = Losses(math.nan, math.nan, math.nan, math.nan)
 FAR = 10.0  # a pixel beyond this, where 0..1 is meant, is lost
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The pictures of a job."""
-
-    content: Picture
-    styles: Sequence[Picture]
-    init: Picture | None = None  # the start, when ``job.init`` is a file
 
 
 def paint(
@@ -71,15 +62,13 @@ def paint(
     )
     if any(plan.tile for plan in plans):
         give_back_freed_memory()
-    losses = Losses(math.nan, math.nan, math.nan, math.nan)
+    losses = UNKNOWN
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
-        vault = Vault(plans[rung].on_disk)
-        objective = _objective(job, sources, encoder, scale, context, plans[rung], vault)
-        optimizer = make_optimizer(job, vault)
+        fitted = Fitted(job, sources, encoder, scale, context, plans[rung])
         planned = sum(s.steps for s in scales)
-        for event in _descend(job, objective, optimizer, image, scale, done, planned, rung, state):
+        for event in _descend(job, fitted, image, done, planned, rung, state):
             if isinstance(event, _Kept):
                 image, losses, done = event.image, event.losses, done + event.evaluations
             elif isinstance(event, Progress):
@@ -165,24 +154,35 @@ class _Kept:
 
 def _descend(
     job: Stylize,
-    objective: Objective | TiledObjective,
-    optimizer: Optimizer,
+    fitted: Fitted,
     image: Tensor,
-    scale: Scale,
     done: int,
     planned: int,
     rung: int = 0,
     state: Checkpoint | None = None,
-) -> Generator[Swept | Progress | Checkpoint | _Kept]:
+) -> Generator[Swept | Replanned | Progress | Checkpoint | _Kept]:
     """One scale of the loop: evaluate, step, clip, keep."""
+    optimizer, scale = make_optimizer(job, fitted.vault), fitted.scale
     kept: _Kept | None = None
     begun = step = 0
     if state:
         give(optimizer, state.optimizer, image.device)
-        kept = _Kept(state.kept.to(image.device), state.losses)
+        kept = _Kept(state.kept.to(image.device), state.losses) if state.step else None
         begun = step = state.step
     for step in range(begun + 1, scale.steps + 1):
-        evaluation = yield from _evaluate(objective, image, done + step)
+        sweep = fitted.evaluate(image, done + step, state.begun if state and step == begun + 1 else None)
+        evaluation = yield from _watched(
+            sweep,
+            Checkpoint(
+                done + step - 1,
+                rung,
+                step - 1,
+                image,
+                kept.image if kept else image,
+                kept.losses if kept else UNKNOWN,
+                take(optimizer),
+            ),
+        )
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
@@ -200,25 +200,22 @@ def _descend(
     yield replace(kept, evaluations=step)
 
 
-def _evaluate(
-    objective: Objective | TiledObjective, image: Tensor, evaluation: int
-) -> Generator[Swept, None, Evaluation]:
-    """One evaluation, with an event for each of its parts when it has several."""
-    sweep = objective.sweep(image)
+def _watched(
+    sweep: Generator[Swept | Replanned, None, Evaluation], before: Checkpoint
+) -> Generator[Swept | Replanned | Checkpoint, None, Evaluation]:
+    """An evaluation's events; of a large picture also a Checkpoint for each tile.
+
+    It comes before the tile's own event, so that whoever stops there has the latest: its gradient grows.
+    """
+    large = before.image.shape[-2] * before.image.shape[-1] > LARGE
     while True:
         try:
-            yield Swept(evaluation, next(sweep), objective.steps)
+            event = next(sweep)
         except StopIteration as stop:
             return stop.value
-
-
-def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: Context) -> list[Plan]:
-    """How each scale is fitted into memory: the job's, or what is free. Raises InputError when one is not."""
-    limit = job.memory or context.memory_limit()
-    photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
-    # From the largest on: what it needs is the least that must be given.
-    plans = [make_plan(job, Sizes(scale, photo, paintings), limit) for scale in reversed(scales)]
-    return plans[::-1]
+        if large and isinstance(event, Swept) and event.state["resumable"]:
+            yield replace(before, begun=event.state)
+        yield event
 
 
 def _check_state(state: Checkpoint, scales: Sequence[Scale]) -> None:
@@ -258,29 +255,6 @@ def _check(
         if job.optimizer != "lbfgs":
             remedy = "lower --learning-rate or the weight of that term, or use --optimizer lbfgs"
         raise DivergedError(f"evaluation {evaluation}: the {', the '.join(wrong)}; {remedy}")
-
-
-def _objective(
-    job: Stylize,
-    sources: Sources,
-    encoder: VGG19,
-    scale: Scale,
-    context: Context,
-    plan: Plan,
-    vault: Vault,
-) -> Objective | TiledObjective:
-    photo = _fit(job, sources.content.pixels, scale.height, scale.width, context)
-    photo = periodic(photo) if job.tileable else photo
-    paintings: list[Tensor] = []
-    weights: list[float] = []
-    for style, picture in zip(job.styles, sources.styles, strict=True):
-        found = variants(job, picture.pixels, scale)
-        paintings += [variant.to(context.device) for variant in found]
-        weights += [style.weight / len(found)] * len(found)
-    if plan.tile is None:
-        return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
-    target, tiles = make_tiled_target(encoder, job, photo, paintings, weights, plan.tile, vault)
-    return TiledObjective(encoder, target, job, tiles, vault, plan.recompute)
 
 
 def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context) -> Tensor:

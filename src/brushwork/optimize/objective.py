@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,9 @@ class Objective:
         values = (float(term.detach()) for term in (total, content, style, variation))
         return Evaluation(Losses(*values), gradient)
 
-    def sweep(self, image: Tensor) -> Generator[int, None, Evaluation]:
+    def sweep(
+        self, image: Tensor, begun: dict[str, Any] | None = None
+    ) -> Generator[dict[str, Any], None, Evaluation]:
         """``evaluate`` as a generator, as a ``TiledObjective`` has it: here all is one step."""
         yield from ()
         return self.evaluate(image)

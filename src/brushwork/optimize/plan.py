@@ -14,7 +14,7 @@ from brushwork.optimize.scales import Scale
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.variants import variant_sizes
 
-BASE = 600_000_000
+BASE = 690_000_000
 """Bytes of torch and of VGG19's weights with Winograd's matrices."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
@@ -78,6 +78,15 @@ def make_plan(job: Stylize, sizes: Sizes, limit: int | None) -> Plan:
         f"{sizes.scale.width}×{sizes.scale.height} pixels need at least {_gigabytes(least.bytes)} of memory "
         f"and {where}: {remedy}"
     )
+
+
+def lesser_plan(job: Stylize, sizes: Sizes, limit: int, plan: Plan) -> Plan | None:
+    """The fastest way within ``limit`` bytes, or else the one of fewest; None when that is ``plan``."""
+    plans = [each for each in _plans(job, sizes) if each.bytes < plan.bytes]
+    fitting = [each for each in plans if each.bytes <= limit]
+    if fitting:
+        return min(fitting, key=lambda each: each.cost)
+    return min(plans, key=lambda each: each.bytes, default=None)
 
 
 def _gigabytes(count: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +29,14 @@ class Tally(Protocol):
 
     def add(self, features: Tensor) -> None:
         """Take the next tile's own features, (1, C, h, w)."""
+        ...
+
+    def state(self) -> dict[str, Any] | None:
+        """What it has collected, as plain data and tensors; None when that is too much to be stored."""
+        ...
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Take up what another one had collected."""
         ...
 
     def close(self) -> tuple[float, Pull]:
@@ -66,6 +74,14 @@ class MomentsTally:
         found = Moments.of(features)
         found = Moments(found.weight, found.first.double(), found.second.double())
         self.sums = found if self.sums is None else self.sums + found
+
+    def state(self) -> dict[str, Any] | None:
+        """N, ΣF and ΣFFᵀ."""
+        return None if self.sums is None else vars(self.sums)
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Take up what another one had collected."""
+        self.sums = Moments(**state)
 
     def close(self) -> tuple[float, Pull]:
         """The loss, and a pull that is linear in a tile's features: (D + Dᵀ)·F + d."""
@@ -105,6 +121,14 @@ class NearestTally:
         part = matrix.sum(1, dtype=torch.float64)
         self.total = part if self.total is None else self.total + part
 
+    def state(self) -> dict[str, Any] | None:
+        """N and ΣF."""
+        return {"weight": self.weight, "total": self.total}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Take up what another one had collected."""
+        self.weight, self.total = state["weight"], state["total"]
+
     def close(self) -> tuple[float, Pull]:
         """Nothing is known yet; the pull matches a tile's positions."""
         assert self.total is not None
@@ -135,6 +159,13 @@ class SlicedTally:
     def add(self, features: Tensor) -> None:
         """Take the next tile's own features, (1, C, h, w)."""
         self.parts.append(self.vault.keep(self.target.directions @ flatten(features)))
+
+    def state(self) -> dict[str, Any] | None:
+        """Nothing: it would be hundreds of bytes a pixel."""
+        return None
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Never asked for, as there is no state."""
 
     def close(self) -> tuple[float, Pull]:
         """The loss; each projection is replaced by its difference to the painting's of the same rank."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -68,24 +68,44 @@ class TiledObjective:
             except StopIteration as stop:
                 return stop.value
 
-    def sweep(self, image: Tensor) -> Generator[int, None, Evaluation]:
-        """``evaluate`` tile by tile: yields how many of ``steps`` are done."""
-        image, done = image.detach(), 0
-        tallies = self._tallies(image)
-        for tile in self.tiles if tallies else ():
-            self._collect(tallies, tile, image)
-            yield (done := done + 1)
-        closed = {name: tally.close() for name, tally in tallies.items()}
-        style = sum(loss for loss, _ in closed.values())
-        content = variation = 0.0
+    def sweep(
+        self, image: Tensor, begun: dict[str, Any] | None = None
+    ) -> Generator[dict[str, Any], None, Evaluation]:
+        """``evaluate`` tile by tile: yields its state after each, from which it can be ``begun`` again.
+
+        A state refers to tensors that change when the next one is asked for. ``done`` in it counts to
+        ``steps``; "resumable" tells whether it is enough to go on from.
+        """
+        image, tallies = image.detach(), self._tallies(image)
         gradient = torch.zeros_like(image, memory_format=torch.contiguous_format)
-        for number, tile in enumerate(self.tiles):
-            parts = self._push(
-                {name: pull for name, (_, pull) in closed.items()}, number, tile, image, gradient
-            )
+        done, content, style, variation = 0, 0.0, 0.0, 0.0
+        if begun and begun["tiles"] == len(self.tiles):
+            done, (content, style, variation) = begun["done"], begun["losses"]
+            gradient = begun["gradient"].to(gradient) if begun["gradient"] is not None else gradient
+            for name, tally in tallies.items():
+                tally.go_on(begun["tallies"][name])
+        looks = len(self.tiles) if tallies else 0
+        for tile in self.tiles[done:looks]:
+            self._collect(tallies, tile, image)
+            done += 1
+            yield self._state(done, tallies, (content, style, variation), None)
+        closed = {name: tally.close() for name, tally in tallies.items()}
+        known = sum(loss for loss, _ in closed.values())
+        pulls = {name: pull for name, (_, pull) in closed.items()}
+        for number, tile in list(enumerate(self.tiles))[done - looks :]:
+            parts = self._push(pulls, number, tile, image, gradient)
             content, style, variation = content + parts[0], style + parts[1], variation + parts[2]
-            yield (done := done + 1)
+            done += 1
+            yield self._state(done, tallies, (content, style, variation), gradient)
+        style += known
         return Evaluation(Losses(content + style + variation, content, style, variation), gradient)
+
+    def _state(
+        self, done: int, tallies: dict[str, Tally], losses: tuple[float, ...], gradient: Tensor | None
+    ) -> dict[str, Any]:
+        states = {name: tally.state() for name, tally in tallies.items()}
+        known = {"done": done, "tiles": len(self.tiles), "losses": losses, "gradient": gradient}
+        return known | {"tallies": states, "resumable": None not in states.values()}
 
     @property
     def steps(self) -> int:

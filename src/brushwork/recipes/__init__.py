@@ -24,23 +24,23 @@ class Recipe:
     """Settings by the optimiser that they go with, ``[with.lbfgs]``, when it is not the recipe's own."""
 
 
-def names() -> list[str]:
-    """The built-in recipes, ``default`` first."""
-    found = sorted(entry.name[:-5] for entry in files(__name__).iterdir() if entry.name.endswith(".toml"))
+def names(package: str = __name__) -> list[str]:
+    """The built-in recipes that lie in a package, ``default`` first."""
+    found = sorted(entry.name[:-5] for entry in files(package).iterdir() if entry.name.endswith(".toml"))
     return sorted(found, key=lambda name: name != "default")
 
 
-def read_recipe(name: str) -> Recipe:
-    """Read a built-in recipe by its name, or a user's own from a ``.toml`` file.
+def read_recipe(name: str, package: str = __name__) -> Recipe:
+    """Read a built-in recipe of a ``package`` by its name, or a user's own from a ``.toml`` file.
 
     Raises InputError when there is none of that name, or the file is not TOML.
     """
     path = Path(name)
     if path.suffix == ".toml":
-        return _parse(path.stem, _read(path))
-    if name not in names():
-        raise InputError(f"no recipe {name!r}: choose from {', '.join(names())}, or give a .toml file")
-    return _parse(name, files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+        return _parse(path.stem, _read(path), package)
+    if name not in names(package):
+        raise InputError(f"no recipe {name!r}: choose from {', '.join(names(package))}, or give a .toml file")
+    return _parse(name, files(package).joinpath(f"{name}.toml").read_text(encoding="utf-8"), package)
 
 
 def _read(path: Path) -> str:
@@ -53,16 +53,16 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _parse(name: str, text: str) -> Recipe:
+def _parse(name: str, text: str, package: str) -> Recipe:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: {error}: see `brushwork recipes default` for the form") from error
     about = {key: str(table.pop(key, "")) for key in ("description", "source")}
     if (base := table.pop("base", None)) is not None:
-        if base not in names():
-            raise InputError(f"recipe {name}: base {base!r} is none of {', '.join(names())}")
-        table = read_recipe(base).settings | table
+        if base not in names(package):
+            raise InputError(f"recipe {name}: base {base!r} is none of {', '.join(names(package))}")
+        table = read_recipe(base, package).settings | table
     instead = table.pop("with", {})
     if not isinstance(instead, dict) or not all(isinstance(each, dict) for each in instead.values()):
         raise InputError(f"recipe {name}: with holds tables, one an optimiser: [with.lbfgs]")

@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
+from brushwork.surfaces import gan
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
@@ -360,6 +361,15 @@ def doctor(
     return DONE
 
 
+def fetch_all(beginning: str) -> None:
+    """Download what the names that begin so stand for."""
+    from brushwork.fetch import DOWNLOADS
+
+    for name in DOWNLOADS:
+        if name.startswith(beginning):
+            _fetch(name)
+
+
 def _fetch(name: str) -> None:
     from rich.console import Console
     from rich.progress import Progress
@@ -402,3 +412,4 @@ app.command(resume)
 app.command(recipes)
 app.command(doctor)
 app.command(demo)
+app.command(gan.app)

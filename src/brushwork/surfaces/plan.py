@@ -7,7 +7,8 @@ import json
 from brushwork.context import context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import plans_of, scales_of, trimmed
+from brushwork.optimize.engine import scales_of, trimmed
+from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast
 from brushwork.outputs.files import write_standard_output
 from brushwork.runner import read_sources

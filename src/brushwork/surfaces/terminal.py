@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from brushwork.errors import OutputError
-from brushwork.events import Event, Progress, Started, Swept
+from brushwork.events import Event, Progress, Replanned, Started, Swept
 
 LINE_EVERY = 10.0  # seconds between plain lines
 BAR_WIDTH, TIME_WIDTH = 20, 7  # columns
@@ -91,7 +91,9 @@ class Lines(Silence):
     def show(self, event: Event) -> None:
         """Print a line if it is time."""
         now = time.monotonic()
-        if isinstance(event, Started):
+        if isinstance(event, Replanned):
+            say(_less(event))
+        elif isinstance(event, Started):
             self._began, self._work, self._started = now, Work(event), event
             self._done = self._work.after(event.done)
             say(_headline(event))
@@ -146,7 +148,9 @@ class Bar(Silence):
 
     def show(self, event: Event) -> None:
         """Move the bar."""
-        if isinstance(event, Started):
+        if isinstance(event, Replanned):
+            self._bar.console.print(_less(event), highlight=False)
+        elif isinstance(event, Started):
             self._work, self._started = Work(event), event
             self._bar.console.print(_headline(event), highlight=False)
             done = self._work.after(event.done)
@@ -170,6 +174,10 @@ def _headline(event: Started) -> str:
     plan = f", {event.plan}" if event.plan else ""
     on = f"{event.device}, {event.precision}, {event.weights}{plan}"
     return f"{size}, {event.evaluations} evaluations on {on}" if event.evaluations else f"{size} on {on}"
+
+
+def _less(event: Replanned) -> str:
+    return f"memory ran short: going on in {event.plan}"
 
 
 def _at(event: Progress, started: Started | None) -> str:

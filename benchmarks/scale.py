@@ -1,0 +1,104 @@
+"""Tiles at any size: pixels looked at, arithmetic, time a megapixel, memory of one evaluation.
+
+    python benchmarks/scale.py --megapixels 4 12 48.8 --tile 512 --threads 2
+
+The picture is a photo of scikit-image's enlarged to the size of a 48.8-megapixel camera's (3:4), the painting
+one of Brushwork's own. Each size is evaluated in a process of its own, so that its peak is its own.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from skimage import data
+
+from brushwork.context import context_for, give_back_freed_memory
+from brushwork.encoders import VGG19
+from brushwork.images import read_picture, resize
+from brushwork.jobs import Stylize, build
+from brushwork.optimize.tiled import TiledObjective, make_tiled_target
+from brushwork.optimize.tiles import coverage
+from brushwork.optimize.vault import Vault
+from brushwork.painter import paint
+
+FULL = (8064, 6048)
+PUBLISHED = ((512 + 2 * 256) / 512) ** 2  # arXiv 2212.13459: inner tiles of 512 with an overlap of 256
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[4.0, 12.0])
+    parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--recompute", action="store_true", help="features are computed anew")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a size in its own process
+    return parser.parse_args()
+
+
+def size_of(megapixels: float) -> tuple[int, int]:
+    """Height and width of a 3:4 picture."""
+    factor = math.sqrt(megapixels * 1e6 / (FULL[0] * FULL[1]))
+    return round(FULL[0] * factor), round(FULL[1] * factor)
+
+
+def show_coverage(job: Stylize) -> None:
+    """Pixels of the gradient pass over those of the picture, and the whole arithmetic, at 48.8 megapixels."""
+    layers = [*job.content_layers, *job.style_layers]
+    pixels = FULL[0] * FULL[1]
+    print(f"{FULL[1]}×{FULL[0]}: pixels in the gradient pass, and arithmetic of both passes over one piece's")
+    for side in (512, 768, 1024, 2048):
+        _, seen = coverage(*FULL, side, layers)
+        # One piece: forward and backward, the latter as much again since weights have no gradients.
+        print(f"  tiles of {side}: {seen / pixels:.2f}, {3 * seen / (2 * pixels):.2f}")
+    print(f"  published (SPST's own settings): {PUBLISHED:.2f}, {3 * PUBLISHED / 2:.2f}")
+
+
+def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
+    """One evaluation of the first size; prints its figures as JSON."""
+    give_back_freed_memory()
+    context = context_for(job)
+    height, width = size_of(given.megapixels[0])
+    photo = resize(read_picture(data.coffee()).pixels, height, width, "bicubic")
+    art = torch.from_numpy(paint("tiles", size=1024)).permute(2, 0, 1)[None].float() / 255
+    encoder, vault = VGG19.load(dtype=context.dtype), Vault(on_disk=True)
+    target, tiles = make_tiled_target(encoder, job, photo, [art], [1.0], given.tile, vault)
+    objective = TiledObjective(encoder, target, job, tiles, vault, given.recompute)
+    began = time.perf_counter()
+    objective.evaluate(photo)
+    seconds = time.perf_counter() - began
+    own = 2 * photo.numel() * photo.element_size()  # the picture and its gradient
+    found = {"width": width, "height": height, "tiles": len(tiles), "seconds": round(seconds, 2)}
+    print(json.dumps(found | {"peak": context.peak_memory(), "own": own}))
+
+
+def main() -> None:
+    """Run it."""
+    given = options()
+    job = build(Stylize, {"content": "photo", "styles": "art", "threads": given.threads})
+    if given.one:
+        evaluate_one(job, given)
+        return
+    show_coverage(job)
+    for megapixels in given.megapixels:
+        line = [sys.executable, str(Path(__file__)), "--one", "--megapixels", str(megapixels)]
+        line += ["--tile", str(given.tile), "--threads", str(given.threads)]
+        line += ["--recompute"] if given.recompute else []
+        found = json.loads(subprocess.run(line, check=True, capture_output=True).stdout)
+        area = found["width"] * found["height"] / 1e6
+        beyond = (found["peak"] - found["own"]) / 1e9
+        print(
+            f"{found['width']}×{found['height']}, {found['tiles']} tiles: {found['seconds']:.1f} s, "
+            f"{found['seconds'] / area:.2f} s a megapixel; peak {found['peak'] / 1e9:.2f} GB, "
+            f"{beyond:.2f} beyond picture and gradient",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Training speed: the GAN's pictures a second, as a share of the machine's matrix rate and beside Keras.
+
+python benchmarks/training.py [--threads N] [--batch 512] [--steps 7] [--keras PYTHON_WITH_TENSORFLOW]
+
+Steps of both alternate, so that whatever else the machine does burdens both; the ratio is the median of the
+ratios of neighbours, by processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from brushwork.context import keep_freed_memory
+from brushwork.training.gan import Gan
+from brushwork.training.jobs import GanTrain
+
+Seconds = tuple[float, float]  # wall clock, processor
+PEER = Path(__file__).parent / "peers" / "keras_gan.py"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--keras", help="a Python that has TensorFlow")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    task, batch = Gan(GanTrain()), torch.rand(options.batch, 1, 28, 28)
+    with FlopCounterMode(display=False) as counter:
+        task.step(batch)
+    operations = counter.get_total_flops()
+    ours, products, theirs = list[Seconds](), list[Seconds](), list[Seconds]()
+    peer = _Peer(options.keras, options.batch, options.threads) if options.keras else None
+    matrix = torch.rand(2048, 2048)
+    for _ in range(options.steps):
+        products.append(_timed(lambda: torch.mm(matrix, matrix)))
+        ours.append(_timed(lambda: task.step(batch)))
+        if peer:
+            theirs.append(peer.step())
+    rate = 2 * 2048**3 * statistics.median(1 / cpu for _, cpu in products)
+    pace = statistics.median(1 / cpu for _, cpu in ours)
+    print(f"matrix product: {rate / 1e9:.0f} GFLOP/s a processor second")
+    print(f"a step: {operations / 1e9:.0f} GFLOP, {operations * pace / 1e9:.0f} GFLOP/s", end="")
+    print(f" = {operations * pace / rate:.2f} of that")
+    print(f"pictures: {options.batch * pace:.0f} a processor second")
+    print(f"          {options.batch * statistics.median(1 / wall for wall, _ in ours):.0f} a second")
+    if theirs:
+        ratios = sorted(b[1] / a[1] for a, b in zip(ours, theirs, strict=True))
+        print(
+            f"Keras takes {statistics.median(ratios):.2f} times as long ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
+def _timed(work: Callable[[], object]) -> Seconds:
+    began = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+
+class _Peer:
+    """Keras in a process of its own, which waits between its steps."""
+
+    def __init__(self, python: str, batch: int, threads: int) -> None:
+        command = [python, str(PEER), str(batch), str(threads)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self._answer() != "ready":
+            sys.exit(f"{python} does not run {PEER}")
+
+    def step(self) -> Seconds:
+        """One step of Keras's."""
+        assert self._process.stdin
+        self._process.stdin.write("step\n")
+        self._process.stdin.flush()
+        wall, cpu = self._answer().split()
+        return float(wall), float(cpu)
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline().strip()
+
+
+if __name__ == "__main__":
+    main()

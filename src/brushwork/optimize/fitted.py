@@ -1,0 +1,133 @@
+"""One scale's objective as it fits into memory, made anew in smaller tiles when memory runs out."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brushwork.context import Context, give_back_freed_memory
+from brushwork.encoders import VGG19
+from brushwork.events import Replanned, Swept
+from brushwork.images import Picture
+from brushwork.jobs import Stylize
+from brushwork.optimize.objective import Evaluation, Objective, make_target
+from brushwork.optimize.plan import Plan, Sizes, lesser_plan, make_plan
+from brushwork.optimize.scales import Scale
+from brushwork.optimize.tiled import TiledObjective, make_tiled_target
+from brushwork.optimize.variants import fit, variants
+from brushwork.optimize.vault import Vault
+from brushwork.seams import periodic
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures of a job."""
+
+    content: Picture
+    styles: Sequence[Picture]
+    init: Picture | None = None  # the start, when ``job.init`` is a file
+
+
+def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: Context) -> list[Plan]:
+    """How each scale is fitted into memory: the job's, or what is free. Raises InputError when one is not."""
+    limit = job.memory or context.memory_limit()
+    # From the largest on: what it needs is the least that must be given.
+    plans = [make_plan(job, sizes_of(sources, scale), limit) for scale in reversed(scales)]
+    return plans[::-1]
+
+
+def sizes_of(sources: Sources, scale: Scale) -> Sizes:
+    """What a plan for a scale is made from."""
+    photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
+    return Sizes(scale, photo, paintings)
+
+
+@dataclass
+class Fitted:
+    """The objective of one scale, and the plan it follows."""
+
+    job: Stylize
+    sources: Sources
+    encoder: VGG19
+    scale: Scale
+    context: Context
+    plan: Plan
+    vault: Vault = field(init=False)  # also for what an optimiser remembers
+    objective: Objective | TiledObjective | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.vault = Vault(self.plan.on_disk)
+
+    def evaluate(
+        self, image: Tensor, evaluation: int, begun: dict[str, Any] | None = None
+    ) -> Generator[Swept | Replanned, None, Evaluation]:
+        """Losses and gradient at a picture; yields an event for each tile, and for each change of plan.
+
+        ``begun`` is the state of the last event of an evaluation of the same picture that was broken off.
+
+        Raises InputError when memory runs out and there is no smaller way.
+        """
+        if (limit := self.context.memory_limit()) is not None and limit < self.plan.bytes:
+            yield from self._step_down(limit)  # others have taken it since: a container would be killed
+        while True:
+            try:
+                return (yield from self._sweep(image, evaluation, begun))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                message = str(error).splitlines()[0]
+            if not (yield from self._step_down(round(0.7 * self.plan.bytes))):
+                raise MemoryError(message)
+
+    def _sweep(
+        self, image: Tensor, evaluation: int, begun: dict[str, Any] | None
+    ) -> Generator[Swept, None, Evaluation]:
+        if self.objective is None:
+            self.objective = self._make()
+        sweep = self.objective.sweep(image, begun)
+        while True:
+            try:
+                state = next(sweep)
+                yield Swept(evaluation, state["done"], self.objective.steps, state)
+            except StopIteration as stop:
+                return stop.value
+
+    def _step_down(self, limit: int) -> Generator[Replanned, None, bool]:
+        """Follow a plan for fewer bytes from now on; False when there is none."""
+        plan = lesser_plan(self.job, sizes_of(self.sources, self.scale), limit, self.plan)
+        if plan is None:
+            return False
+        self.plan, self.objective = plan, None
+        self.vault = Vault(plan.on_disk)  # an optimiser keeps the one that it has
+        gc.collect()
+        give_back_freed_memory()
+        if self.context.device.type == "cuda":
+            torch.cuda.empty_cache()
+        yield Replanned(str(plan))
+        return True
+
+    def _make(self) -> Objective | TiledObjective:
+        job, encoder, plan = self.job, self.encoder, self.plan
+        photo = fit(job, self.sources.content.pixels, self.scale.height, self.scale.width)
+        photo = (periodic(photo) if job.tileable else photo).to(self.context.device)
+        paintings: list[Tensor] = []
+        weights: list[float] = []
+        for style, picture in zip(job.styles, self.sources.styles, strict=True):
+            found = variants(job, picture.pixels, self.scale)
+            paintings += [variant.to(self.context.device) for variant in found]
+            weights += [style.weight / len(found)] * len(found)
+        if plan.tile is None:
+            return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
+        target, tiles = make_tiled_target(encoder, job, photo, paintings, weights, plan.tile, self.vault)
+        return TiledObjective(encoder, target, job, tiles, self.vault, plan.recompute)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch raises a plain RuntimeError; oneDNN's names no reason but memory.
+    words = ("allocate memory", "out of memory", "could not create a memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(w in str(error) for w in words)

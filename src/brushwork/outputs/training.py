@@ -1,0 +1,189 @@
+"""The folder of a training: its networks, pictures, curves and what it goes on from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import brushwork
+from brushwork.errors import InputError, OutputError
+from brushwork.outputs import checkpoint as checkpoint_file
+from brushwork.outputs import files, samples
+from brushwork.outputs.pace import Pace
+from brushwork.training.events import Checkpoint, EpochDone, Event, Finished, Looked, Started, Stepped
+from brushwork.training.gan import Gan
+from brushwork.training.jobs import GanTrain, TrainingFiles
+
+JOB, STATE, LOG, CURVES, FILM = "job.json", "checkpoint.safetensors", "log.jsonl", "losses.png", "film.mp4"
+GENERATOR = "generator.safetensors"
+STRIP_EVERY = 10  # epochs
+
+
+def saved_job(folder: Path) -> GanTrain:
+    """The job of the training in a folder. Raises InputError when there is none."""
+    try:
+        record = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--resume: {folder} holds no training: leave --resume out to start one") from error
+    if not isinstance(record, dict) or record.get("task") != "gan":
+        raise InputError(f"--resume: the training in {folder} is no GAN's: give another folder")
+    return GanTrain.from_json(json.dumps(record.get("job")))
+
+
+def saved_state(folder: Path) -> dict[str, Any] | None:
+    """Where the training in a folder stopped; None when it was before the first checkpoint."""
+    return checkpoint_file.load(folder / STATE) if (folder / STATE).exists() else None
+
+
+class GanFolder:
+    """Turns a GAN's events into files; a disk that is full does not stop the training before its end."""
+
+    def __init__(self, job: GanTrain, wanted: TrainingFiles, state: dict[str, Any] | None = None) -> None:
+        assert wanted.output is not None
+        self.path, self.notes = Path(wanted.output), list[str]()
+        self._job, self._wanted = job, wanted
+        self._pace = Pace(wanted.checkpoint_every)
+        memory: dict[str, Any] = state["folder"] if state else {}
+        self._lines: list[dict[str, Any]] = memory.get("lines", [])
+        self._curve: list[list[float]] = memory["curve"].tolist() if memory else []
+        self._frames: list[Tensor] = list(memory["frames"]) if memory else []
+        self._names: list[str] = memory.get("names", [])
+        self._latest: Checkpoint | None = None
+        self.finished: Finished | None = None
+        self.started: Started | None = None
+
+    def check(self) -> None:
+        """Make the folder. Raises OutputError when it holds something that is not to be replaced."""
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file: give -o a folder")
+        is_run = (self.path / JOB).is_file()
+        if not self._wanted.resume and is_run and not self._wanted.overwrite:
+            raise OutputError(
+                f"{self.path} holds a training: --resume goes on with it, --overwrite replaces it"
+            )
+        if self.path.is_dir() and not is_run and any(self.path.iterdir()):
+            raise OutputError(f"{self.path} holds other files: give an empty or a new folder")
+        files.make_folder(self.path)
+        files.check_folder(self.path, need=40_000_000)
+
+    def begin(self) -> None:
+        """Write the job; what a replaced training left behind goes."""
+        if not self._wanted.resume:
+            for path in self.path.iterdir():
+                if _is_ours(path.name):
+                    path.unlink()
+        record = {"brushwork": brushwork.__version__, "task": "gan", "job": self._job.model_dump()}
+        files.write(self.path / JOB, json.dumps(record, indent=1).encode())
+
+    def handle(self, event: Event, task: Gan) -> None:
+        """Take the next event."""
+        match event:
+            case Started():
+                self.started = event
+            case Stepped():
+                self._names = list(event.losses)
+                self._curve.append(list(event.losses.values()))
+            case Looked():
+                self._look(event)
+            case EpochDone():
+                self._lines.append(
+                    {
+                        "epoch": event.epoch,
+                        "step": event.step,
+                        **event.means,
+                        "images_per_second": round(event.pictures_per_second, 1),
+                    }
+                )
+            case Checkpoint():
+                self._latest = event
+                if self._pace.due:
+                    self.store(task)
+            case Finished():
+                self.finished = event
+
+    def _look(self, event: Looked) -> None:
+        if not self._frames or event.step % self._wanted.film_every == 0:
+            self._frames.append(event.pictures["film"].mul(255).round().to("cpu", torch.uint8)[0])
+        if not event.is_epoch_end:
+            return
+        number = event.epoch - 1  # Keras counts epochs from 0
+        for i, sample in enumerate(event.pictures["monitor"]):
+            files.write(self.path / f"generated_img_{number:03d}_{i}.png", samples.stretched(sample))
+        if number % STRIP_EVERY == 0 or event.epoch == self._job.epochs:
+            files.write(self.path / f"strip_{number:03d}.png", samples.strip(event.pictures["strip"]))
+
+    def store(self, task: Gan) -> bool:
+        """Write checkpoint, generator, log and curves; False, with a note, when that fails."""
+        if self._latest is None:
+            return False
+        with self._pace.timed():
+            try:
+                self._write(self._latest.state(), task)
+            except OutputError as error:
+                self.notes.append(f"no checkpoint could be written ({error})")
+                return False
+        return True
+
+    def _write(self, state: dict[str, Any], task: Gan) -> None:
+        memory = {
+            "lines": self._lines,
+            "curve": torch.tensor(self._curve, dtype=torch.float64),
+            "frames": torch.stack(self._frames) if self._frames else torch.empty(0, 1, 28, 28).byte(),
+            "names": self._names,
+        }
+        checkpoint_file.save(self.path / STATE, state | {"folder": memory})
+        save_generator(self.path / GENERATOR, task, self._job)
+        log = "".join(json.dumps(line) + "\n" for line in self._lines)
+        files.write(self.path / LOG, log.encode())
+        files.write(self.path / CURVES, samples.curves(np.asarray(self._curve), self._names))
+
+    def finish(self, task: Gan) -> None:
+        """Write the rest. Raises OutputError when that fails."""
+        if self._latest is not None:
+            self._write(self._latest.state(), task)
+        if self._frames:
+            files.write(self.path / FILM, samples.film(self._frames))
+
+    def summary(self) -> dict[str, Any]:
+        """What ``--json`` reports of the finished training."""
+        assert self.started is not None and self.finished is not None
+        means, speed = self.finished.means, self.finished.pictures_per_second
+        return {
+            "parameters": {name: self.started.parameters[name] for name in ("discriminator", "generator")},
+            "epochs": self.finished.epochs,
+            "d_loss": means["d_loss"],
+            "g_loss": means["g_loss"],
+            "images_per_second": round(speed, 1),
+            "output": str(self.path),
+        }
+
+
+def _is_ours(name: str) -> bool:
+    own = (JOB, STATE, LOG, CURVES, FILM, GENERATOR)
+    return name in own or (name.endswith(".png") and name.startswith(("generated_img_", "strip_")))
+
+
+def save_generator(path: Path, task: Gan, job: GanTrain) -> None:
+    """Write the generator that makes the samples: its averaged weights when there are such."""
+    learner = task.learners["generator"]
+    learner.swap_mean()
+    try:
+        weights = {name: value.detach().clone() for name, value in task.generator.state_dict().items()}
+    finally:
+        learner.swap_mean()
+    made = {"network": "dcgan-28", "recipe": job.recipe, "brushwork": brushwork.__version__}
+    checkpoint_file.save(path, {**made, "weights": weights})
+
+
+def load_generator(path: Path) -> dict[str, Tensor]:
+    """The weights in a file, or in a training's folder. Raises InputError for another network's."""
+    place = path / GENERATOR if path.is_dir() else path
+    state = checkpoint_file.load(place)
+    if state.get("network") != "dcgan-28":
+        raise InputError(f"{place}: holds no generator of `brushwork gan train`: give its folder")
+    return state["weights"]

@@ -1,0 +1,239 @@
+"""`brushwork gan`: train a generator, and take pictures from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from brushwork.errors import InputError
+from brushwork.jobs import build, flag
+from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
+
+if TYPE_CHECKING:  # torch takes seconds
+    from brushwork.outputs.training import GanFolder
+    from brushwork.training.events import Event
+    from brushwork.training.processes import Processes
+    from brushwork.training.runner import GanRun
+    from brushwork.training.scoring import Scored
+
+app = App(name="gan", help="Train a GAN on small pictures, and take pictures from it.")
+
+MAY_CHANGE = {"epochs", "threads", "device", "data"}
+"""What may differ from the training that ``--resume`` goes on with."""
+
+
+def train(
+    *,
+    fetch: Annotated[
+        bool, Parameter(help="download Fashion-MNIST first (31 MB)", negative=(), show_default=False)
+    ] = False,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    **options: Any,
+) -> int:
+    """Train a generator and a discriminator on Fashion-MNIST, or on pictures of one's own.
+
+    The folder gets generated_img_EEE_I.png each epoch, a strip of samples every ten, losses.png, log.jsonl,
+    a film of one latent, generator.safetensors, and the checkpoint that --resume goes on from.
+    """
+    from brushwork.surfaces.cli import fetch_all
+
+    if fetch:
+        fetch_all("fashion-mnist/")
+        if not options.get("output"):
+            return 0
+    given = typed(options)
+    wanted = build(TrainingFiles, of_model(TrainingFiles, given))
+    if wanted.output is None:
+        raise InputError("-o DIR is missing: brushwork gan train --epochs 10 -o DIR")
+    asked = of_model(GanTrain, given)
+    return _train(
+        _resumed(Path(wanted.output), asked) if wanted.resume else build(GanTrain, asked),
+        wanted,
+        as_json=json_,
+        quiet=quiet,
+    )
+
+
+def _resumed(folder: Path, asked: dict[str, Any]) -> GanTrain:
+    """The folder's job with what may change of it."""
+    from brushwork.outputs.training import saved_job
+
+    before = saved_job(folder)
+    job = build(GanTrain, before.model_dump() | asked)
+    for name in set(GanTrain.model_fields) - MAY_CHANGE:
+        old, new = getattr(before, name), getattr(job, name)
+        if old != new:
+            raise InputError(
+                f"{flag(name)} {new}: the training in {folder} has {old}: leave it out, or start another"
+            )
+    return job
+
+
+def _train(job: GanTrain, wanted: TrainingFiles, *, as_json: bool, quiet: bool) -> int:
+    from brushwork.context import keep_freed_memory
+    from brushwork.training.processes import processes
+
+    keep_freed_memory()
+    together = processes(job.device)
+    status = _train_together(job, wanted, together, as_json=as_json, quiet=quiet)
+    together.close()  # not after an error: the others wait for sums then, and the launcher ends them
+    return status
+
+
+def _train_together(
+    job: GanTrain, wanted: TrainingFiles, together: Processes, *, as_json: bool, quiet: bool
+) -> int:
+    from brushwork.outputs.files import write_standard_output
+    from brushwork.outputs.training import GanFolder, saved_state
+    from brushwork.surfaces.cli import DONE, INTERRUPTED
+    from brushwork.surfaces.terminal import say
+    from brushwork.training.runner import run_gan
+
+    state = saved_state(Path(wanted.output or "")) if wanted.resume else None
+    folder = GanFolder(job, wanted, state)
+    if together.rank:  # helps the first one, which writes
+        return _help(run_gan(job, state, look_every=wanted.film_every, together=together))
+    folder.check()
+    run = run_gan(job, state, look_every=wanted.film_every, together=together)
+    for trouble in run.troubles:
+        say(f"left out: {trouble}")
+    folder.begin()
+    if not _drain(run, folder, quiet=quiet):
+        is_stored = folder.store(run.task)
+        _tell(folder)
+        again = f"brushwork gan train -o {quote(str(folder.path))} --resume"
+        say(f"interrupted; go on: {again}" if is_stored else "interrupted")
+        return INTERRUPTED
+    folder.finish(run.task)
+    if as_json:
+        write_standard_output(json.dumps(folder.summary()).encode() + b"\n")
+    elif not quiet:
+        say(f"wrote {folder.path}")
+    return DONE
+
+
+def _help(run: GanRun) -> int:
+    """Take part in a training that another process writes."""
+    for _ in run.events:
+        pass
+    return 0
+
+
+def _drain(run: GanRun, folder: GanFolder, *, quiet: bool) -> bool:
+    """Hand each event to the folder and the person; False when a Ctrl-C ended it early."""
+    from brushwork.surfaces.cli import interruptible
+    from brushwork.surfaces.progress import watcher
+    from brushwork.training.events import Checkpoint
+
+    with interruptible() as interrupted, watcher(quiet=quiet) as person, closing(run.events):
+        for event in run.events:
+            folder.handle(event, run.task)
+            person.show(event)
+            _tell(folder)
+            if interrupted and isinstance(event, Checkpoint):
+                return False
+    return True
+
+
+def _tell(folder: GanFolder) -> None:
+    from brushwork.surfaces.terminal import say
+
+    while folder.notes:
+        say(folder.notes.pop(0))
+
+
+def sample(
+    generator: Annotated[str, Parameter(help="folder of a training, or its generator.safetensors")],
+    /,
+    **options: Any,
+) -> int:
+    """Take pictures from a trained generator, or go from one of its latents to the next."""
+    from brushwork.outputs.gan_samples import write_samples
+    from brushwork.surfaces.cli import DONE
+    from brushwork.surfaces.terminal import say
+
+    job = build(GanSample, typed({"generator": generator, **options}))
+    write_samples(job)
+    say(f"wrote {job.output}")
+    return DONE
+
+
+def score(
+    *generators: Annotated[str, Parameter(name="DIR", help="folders of trainings, or their generators")],
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    **options: Any,
+) -> int:
+    """Score trained generators against real pictures that no training saw.
+
+    fid: Fréchet distance of features, 0 is best. precision: the share of samples that look real. recall: the
+    share of real pictures that the samples come near to. The features are those of a small classifier that is
+    trained first. Real pictures stand beside the generators.
+    """
+    from brushwork.outputs.training import load_generator
+    from brushwork.surfaces.cli import DONE
+    from brushwork.training.scoring import score as scored
+
+    if not generators:
+        raise InputError("DIR is missing: brushwork gan score DIR, the folder of a training")
+    job = build(GanScore, typed({"generators": generators, **options}))
+    weights = {name: load_generator(Path(name)) for name in job.generators}
+    result = _watched(scored(job, weights), quiet=quiet)
+    _show(result, as_json=json_)
+    return DONE
+
+
+def _watched(events: Generator[Event, None, Scored], *, quiet: bool) -> Scored:
+    """Show events; returns what they end with."""
+    from brushwork.surfaces.progress import watcher
+
+    with watcher(quiet=quiet) as person:
+        while True:
+            try:
+                person.show(next(events))
+            except StopIteration as end:
+                return end.value
+
+
+def _show(scored: Scored, *, as_json: bool) -> None:
+    from brushwork.outputs.files import write_standard_output
+    from brushwork.surfaces.terminal import table
+
+    if as_json:
+        rows = {name: asdict(row) for name, row in scored.rows.items()}
+        told = {"classifier_accuracy": scored.accuracy, "scores": rows}
+        write_standard_output(json.dumps(told).encode() + b"\n")
+        return
+    lines = [
+        (name, f"{row.fid:.2f}", f"{row.precision:.3f}", f"{row.recall:.3f}")
+        for name, row in scored.rows.items()
+    ]
+    table([("", "fid", "precision", "recall"), *lines])
+
+
+_TRAINING = {
+    name: field for name, field in GanTrain.model_fields.items() if name not in GanSettings.model_fields
+}
+_SAMPLING = {name: field for name, field in GanSample.model_fields.items() if name != "generator"}
+_GROUPS = {
+    "Training": _TRAINING,
+    "Files": TrainingFiles.model_fields,
+    "Method (a recipe sets these)": GanSettings.model_fields,
+}
+app.command(with_options(train, _GROUPS), name="train")
+_SCORING = {name: field for name, field in GanScore.model_fields.items() if name != "generators"}
+app.command(with_options(sample, {"Sampling": _SAMPLING}), name="sample")
+app.command(with_options(score, {"Scoring": _SCORING}), name="score")

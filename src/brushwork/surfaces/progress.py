@@ -1,0 +1,104 @@
+"""What a person sees of a training: progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from brushwork.surfaces.terminal import LINE_EVERY, say
+from brushwork.training.events import EpochDone, Event, Started, Stepped
+
+
+def watcher(*, quiet: bool) -> Silence:
+    """A bar when stderr is a terminal, plain lines otherwise, nothing when ``quiet``."""
+    if quiet:
+        return Silence()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+class Silence:
+    """Shows nothing."""
+
+    def show(self, event: Event) -> None:
+        """Take note of the next event."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class Lines(Silence):
+    """A line at the start, one an epoch and one every ten seconds, for logs."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        """Print a line if it is time."""
+        now = time.monotonic()
+        match event:
+            case Started():
+                say(_headline(event))
+            case Stepped() if now - self._last > LINE_EVERY:
+                self._last = now
+                say(f"epoch {event.epoch}, step {event.step}: {_losses(event.means)}")
+            case EpochDone():
+                self._last = now
+                speed = f"{event.pictures_per_second:.0f} pictures/s"
+                say(f"epoch {event.epoch} done: {_losses(event.means)}, {speed}")
+            case _:
+                pass
+
+
+class Bar(Silence):
+    """A progress bar with epoch, losses and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns: list[Any] = [
+            BarColumn(bar_width=20),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        ]
+        self._bar = Progress(*columns, speed_estimate_period=600, console=Console(stderr=True))
+        self._task = self._bar.add_task("reading", total=None)
+        self._epochs = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Move the bar."""
+        if isinstance(event, Started):
+            self._epochs = event.epochs
+            self._bar.console.print(_headline(event), highlight=False)
+            total = event.epochs * event.steps_per_epoch
+            self._bar.update(self._task, total=total, completed=event.step, description="training")
+        elif isinstance(event, Stepped):
+            description = f"epoch {event.epoch}/{self._epochs}, {_losses(event.means)}"
+            self._bar.update(self._task, completed=event.step, description=description)
+
+
+def _headline(event: Started) -> str:
+    sizes = ", ".join(f"{name} {count:,}" for name, count in event.parameters.items())
+    what = f"{event.pictures} pictures, {event.epochs} epochs of {event.steps_per_epoch} steps"
+    return f"{what} on {event.device}, {event.precision}; parameters: {sizes}"
+
+
+def _losses(losses: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in losses.items())

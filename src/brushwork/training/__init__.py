@@ -1,0 +1,1 @@
+"""Networks of one's own: a loop that knows no task, and the tasks."""

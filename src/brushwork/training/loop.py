@@ -1,0 +1,233 @@
+"""The training loop. It knows no task: it hands out batches, counts, looks, and can be interrupted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from brushwork.context import Context
+from brushwork.errors import DivergedError, InputError
+from brushwork.training.events import (
+    Checkpoint,
+    EpochDone,
+    Event,
+    Finished,
+    Looked,
+    Losses,
+    Started,
+    Stepped,
+)
+from brushwork.training.learner import Learner, parameters_of
+from brushwork.training.processes import Alone, Processes
+
+VERSION = 1  # of the checkpoints
+STREAM = 0x5EED  # the same seed drew the weights: the steps must not draw the same numbers again
+
+
+Batch = TypeVar("Batch", bound=Tensor | tuple[Tensor, ...])
+"""A batch is a tensor (N, ...), or several with the same N."""
+Given = TypeVar("Given", bound=Tensor | tuple[Tensor, ...], contravariant=True)
+Handed = TypeVar("Handed", bound=Tensor | tuple[Tensor, ...], covariant=True)
+
+
+class Task(Protocol[Given]):
+    """What is learnt: a plain class with some ``Learner`` and a ``step`` that makes them minimise losses."""
+
+    name: str
+    learners: Mapping[str, Learner]
+
+    def step(self, batch: Given) -> Mapping[str, Tensor]:
+        """Learn from a batch; returns the losses, detached scalars."""
+        ...
+
+    def look(self, *, epoch_end: bool) -> Mapping[str, Tensor]:
+        """Pictures (N, C, H, W), 0..1, that show how far it is."""
+        ...
+
+
+class Batches(Protocol[Handed]):
+    """The pictures of a training."""
+
+    count: int  # pictures in an epoch
+    steps: int  # batches in an epoch
+
+    def epoch(self, number: int, start: int) -> Iterator[Handed]:
+        """Batches of an epoch, counted from 0, from batch ``start`` on: the same whenever it is asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how."""
+
+    epochs: int
+    seed: int = 0
+    accumulate: int = 1  # parts that a batch is computed in
+    look_every: int | None = None  # steps; an epoch's end is looked at in any case
+    processes: Processes = field(default_factory=Alone)  # that train together
+
+
+class _Place:
+    """Where the loop is; ``sums`` are the losses since the epoch began."""
+
+    def __init__(self) -> None:
+        self.epoch = self.batch = self.step = 0
+        self.sums: dict[str, float] = {}
+        self.means: dict[str, float] = {}  # of the last whole epoch
+
+    def add(self, losses: Losses) -> Losses:
+        self.step, self.batch = self.step + 1, self.batch + 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        return {name: total / self.batch for name, total in self.sums.items()}
+
+    def next_epoch(self, means: Losses) -> None:
+        self.epoch, self.batch, self.sums, self.means = self.epoch + 1, 0, {}, dict(means)
+
+
+def train(
+    task: Task[Batch],
+    batches: Batches[Batch],
+    plan: Plan,
+    context: Context,
+    state: dict[str, Any] | None = None,
+) -> Generator[Event]:
+    """Train a task; yields what happens. Closing the generator ends it.
+
+    ``state`` is what a ``Checkpoint`` of the same training gave; the run then goes on to the same bits on the
+    same device with as many threads. Every draw comes from torch's own generator, which the loop seeds.
+    Raises DivergedError when a loss is not finite, InputError for a state of another task.
+    """
+    place = _Place()
+    torch.manual_seed(plan.seed ^ STREAM)
+    if state is not None:
+        restore(task, place, state)
+    if plan.processes.rank:  # draws of its own; only the first one's are stored, so these begin anew
+        torch.manual_seed((plan.seed ^ STREAM) + 7919 * plan.processes.rank + place.step)
+    for learner in task.learners.values():
+        learner.processes = plan.processes
+    sizes = {name: parameters_of(learner.network) for name, learner in task.learners.items()}
+    yield Started(
+        task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
+        context.precision,
+    )  # fmt: skip
+    speed = 0.0
+    while place.epoch < plan.epochs:
+        began, first = time.perf_counter(), place.batch
+        for batch in batches.epoch(place.epoch, place.batch):
+            yield from _one_step(task, batch, plan, context, place, batches.steps)
+        seconds = time.perf_counter() - began
+        speed = batches.count * (1 - first / batches.steps) / seconds
+        yield EpochDone(place.epoch, place.step, place.means, speed)
+    yield Finished(place.epoch, place.step, place.means, speed)
+
+
+def _one_step(
+    task: Task[Batch], batch: Batch, plan: Plan, context: Context, place: _Place, steps: int
+) -> Generator[Event]:
+    losses = learn(task, batch, plan.accumulate, context, plan.processes)
+    means = place.add(losses)
+    _check(losses, place.step)
+    epoch = place.epoch
+    is_last = place.batch == steps
+    if is_last:
+        place.next_epoch(means)
+    yield Stepped(place.step, epoch + 1, losses, means)
+    if is_last or (plan.look_every and place.step % plan.look_every == 0):
+        yield Looked(place.step, place.epoch, is_last, task.look(epoch_end=is_last))
+    yield Checkpoint(place.step, is_last, lambda: state_of(task, place))
+
+
+def learn(
+    task: Task[Batch], batch: Batch, parts: int, context: Context, processes: Processes | None = None
+) -> dict[str, float]:
+    """One step on a batch, in so many parts; returns the losses, each the mean over the batch.
+
+    Each of several processes takes its share of the batch.
+    """
+    whole = _count(batch)
+    processes = processes or Alone()
+    if processes.count > 1:
+        batch = _share(batch, processes)
+    chunks = _chunks(batch, parts, context.device)
+    sums: dict[str, Tensor] = {}
+    is_mixed = context.dtype != torch.float32
+    for chunk in chunks:
+        share = _count(chunk) / whole
+        for learner in task.learners.values():
+            learner.part, learner.parts = share, len(chunks)
+        with torch.autocast(context.device.type, context.dtype, enabled=is_mixed):
+            losses = task.step(chunk)
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * share
+    return {name: float(total) for name, total in zip(sums, processes.sums([*sums.values()]), strict=True)}
+
+
+def _chunks(batch: Batch, parts: int, device: torch.device) -> list[Batch]:
+    """A batch in parts, on a device."""
+    if isinstance(batch, Tensor):
+        return cast("list[Batch]", list(batch.to(device, non_blocking=True).chunk(parts)))
+    columns = [each.to(device, non_blocking=True).chunk(parts) for each in batch]
+    return cast("list[Batch]", list(zip(*columns, strict=True)))
+
+
+def _share(batch: Batch, processes: Processes) -> Batch:
+    """This process's part of a batch. Raises InputError when there are more processes than pictures."""
+    if _count(batch) < processes.count:
+        raise InputError(f"a batch of {_count(batch)} for {processes.count} processes: use fewer, or --limit")
+    rows = slice(processes.rank, None, processes.count)
+    mine = batch[rows] if isinstance(batch, Tensor) else tuple(each[rows] for each in batch)
+    return cast("Batch", mine)
+
+
+def _count(batch: Tensor | tuple[Tensor, ...]) -> int:
+    return len(batch) if isinstance(batch, Tensor) else len(batch[0])
+
+
+def _check(losses: Losses, step: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"step {step}: {name} became {value}: give a lower rate, or float32 instead of bfloat16"
+            )
+
+
+# ----------------------------------------------------------------------------------------------- the state
+
+
+def state_of(task: Task[Any], place: _Place) -> dict[str, Any]:
+    """All that the loop needs to go on, as tensors and plain data."""
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    return {
+        "task": task.name,
+        "version": VERSION,
+        "place": dict(vars(place)),
+        "learners": {name: learner.state() for name, learner in task.learners.items()},
+        "random": random,
+    }
+
+
+def restore(task: Task[Any], place: _Place, state: dict[str, Any]) -> None:
+    """Take a state over. Raises InputError when it is of another task, version or network."""
+    if state.get("task") != task.name or state.get("version") != VERSION:
+        raise InputError(
+            f"the checkpoint is of task {state.get('task')!r}, version {state.get('version')}, not of "
+            f"{task.name!r}, version {VERSION}: start the training anew in another folder"
+        )
+    try:
+        for name, learner in task.learners.items():
+            learner.restore(state["learners"][name])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError("the checkpoint is of another network: start the training anew") from error
+    vars(place).update(state["place"])
+    torch.set_rng_state(state["random"]["cpu"])
+    if "cuda" in state["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random"]["cuda"])

@@ -1,0 +1,105 @@
+"""Pictures too large to be held whole: read in strips, written in tiles."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from torch import Tensor
+
+from brushwork import encode, huge
+from brushwork.encode import encode_picture, read_job, to_array, to_image
+from brushwork.errors import InputError, MissingExtraError
+from brushwork.huge import is_huge, pixels_of, read_shrunk
+from brushwork.images import Picture, read_picture, resize
+from commands import Desk
+
+
+@pytest.fixture
+def large_file(tmp_path: Path, photo: Tensor) -> Path:
+    to_image(resize(photo, 480, 640, "bicubic")).save(path := tmp_path / "large.png")
+    return path
+
+
+@pytest.fixture
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huge, "LARGE", 10_000)
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_a_huge_picture_is_read_at_twice_the_size_that_is_needed(large_file: Path) -> None:
+    assert pixels_of(large_file) == 640 * 480
+    assert is_huge(large_file, 64)
+    assert not is_huge(large_file, None)  # all of it is needed
+    assert not is_huge(large_file, 400)
+    found = read_shrunk(large_file, 64).pixels
+    assert found.shape == (1, 3, 96, 128)
+    expected = resize(read_picture(large_file).pixels, 96, 128, "area")
+    assert (found - expected).abs().mean() < 0.005
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_it_is_upright_and_over_white(tmp_path: Path, photo: Tensor) -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # turned a quarter
+    to_image(resize(photo, 480, 640, "bicubic")).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_shrunk(tmp_path / "turned.jpg", 64).pixels.shape == (1, 3, 128, 96)
+    clear = Image.new("RGBA", (300, 200), (255, 0, 0, 0))
+    clear.save(tmp_path / "clear.png")
+    found = read_shrunk(tmp_path / "clear.png", 30)
+    assert found.alpha is not None and float(found.alpha.max()) == 0
+    assert float(found.pixels.min()) == 1
+    Image.new("L", (300, 200), 128).save(tmp_path / "grey.png")
+    assert read_shrunk(tmp_path / "grey.png", 30).pixels.shape == (1, 3, 40, 60)
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_stylize_reads_it_so(desk: Desk, large_file: Path) -> None:
+    outcome = desk.stylize(content=large_file.name, max_pixels=200_000)
+    assert (outcome.json["width"], outcome.json["height"]) == (48, 36)
+    assert (
+        "over the limit"
+        in desk.stylize(content=large_file.name, max_pixels=200_000, size="original", json=None).complaint
+    )
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_damage_and_a_missing_extra_are_one_line(large_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = large_file.read_bytes()
+    large_file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_shrunk(large_file, 64)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    with pytest.raises(MissingExtraError, match=r"megapixels .* 'brushwork\[large\]'"):
+        read_shrunk(large_file, 64)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_a_large_tiff_is_a_pyramid(
+    bits: int, with_alpha: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(encode, "PYRAMID", 100_000)
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.rand(1, 3, 500, 700, generator=generator)
+    alpha = torch.rand(1, 1, 500, 700, generator=generator) if with_alpha else None
+    data = encode_picture(Picture(pixels, alpha, bits), "TIFF", job='{"a": "ä"}')
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        levels = file.series[0].levels
+        assert [level.shape[:2] for level in levels] == [(500, 700), (250, 350), (125, 175)]
+        assert getattr(file.pages[0], "is_tiled")  # noqa: B009
+        found = levels[0].asarray()
+        assert np.array_equal(found[..., :3], to_array(pixels, bits=bits))
+        half = to_array(resize(pixels, 250, 350, "area"), bits=bits)
+        assert np.array_equal(levels[1].asarray()[..., :3], half)
+    (tmp_path / "large.tif").write_bytes(data)
+    assert read_job(tmp_path / "large.tif") == '{"a": "ä"}'
+    again = read_picture(tmp_path / "large.tif")
+    assert again.bits == bits
+    assert (again.alpha is not None) == with_alpha

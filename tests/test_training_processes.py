@@ -1,0 +1,73 @@
+"""Two processes on this machine's processors, started by torchrun, train as one does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from brushwork.outputs.checkpoint import load
+from commands import BRUSHWORK, environment
+from gan_bench import QUICK, Bench
+
+pytestmark = pytest.mark.slow
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+SCRIPT = """
+import sys
+from pathlib import Path
+from brushwork.outputs import checkpoint
+from brushwork.training.datasets import InMemory
+from brushwork.training.events import Stepped
+from brushwork.training.loop import Plan, train
+from brushwork.training.processes import processes
+from test_training import CPU, made, pictures
+
+together = processes()
+task = made(noise=0.0)
+plan = Plan(3, seed=7, accumulate=2, processes=together)
+events = train(task, InMemory(pictures(), 8, 7), plan, CPU)
+losses = [event.losses["loss"] for event in events if isinstance(event, Stepped)]
+weights = [parameter.detach() for parameter in task.network.parameters()]
+state = {"count": together.count, "losses": losses, "weights": weights}
+checkpoint.save(Path(f"{sys.argv[1]}-{together.rank}"), state)
+together.close()
+"""
+
+
+def launched(folder: Path, *line: str) -> subprocess.CompletedProcess[bytes]:
+    source = f"{Path(__file__).parents[1] / 'src'}:{Path(__file__).parent}"
+    more = environment(OMP_NUM_THREADS="1", PYTHONPATH=source)
+    return subprocess.run(
+        [*LAUNCH, *line], cwd=folder, env=more, capture_output=True, timeout=60, check=False
+    )
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    subprocess.run(
+        [sys.executable, "script.py", "one"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=f"{Path(__file__).parents[1] / 'src'}:{Path(__file__).parent}"),
+        check=True,
+    )
+    done = launched(tmp_path, "script.py", "two")
+    assert done.returncode == 0, done.stderr.decode()
+    one, first, second = (load(tmp_path / name) for name in ("one-0", "two-0", "two-1"))
+    assert (one["count"], first["count"]) == (1, 2)
+    assert first["losses"] == second["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    for alone, a, b in zip(one["weights"], first["weights"], second["weights"], strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, alone, atol=1e-5, rtol=1e-3)
+
+
+def test_the_command_line_trains_in_two_processes(bench: Bench) -> None:
+    line = [BRUSHWORK, "gan", "train", *QUICK, "--epochs", "2", "-o", "run", "--json"]
+    done = launched(bench.folder, *line)
+    assert done.returncode == 0, done.stderr.decode()
+    (told,) = [json.loads(row) for row in done.stdout.splitlines()]  # one process speaks
+    assert told["epochs"] == 2
+    assert bench.gan("train", "-o", "run", "--resume", "--epochs", "3", "--quiet").status == 0
