@@ -76,7 +76,7 @@ def context_for(job: Machine) -> Context:
         torch.set_num_threads(job.threads)
     device = _device(job.device)
     # A pass's convolutions are too narrow for bfloat16: it took twice as long where it pays for VGG19.
-    is_narrow = job.engine == "feedforward" and job.precision == "auto"
+    is_narrow = getattr(job, "engine", "") == "feedforward" and job.precision == "auto"
     return Context(device, torch.float32 if is_narrow else _dtype(job.precision, device))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
 from brushwork.feedforward.engine import paint as paint_at_once
+from brushwork.feedforward.engine import start_for
 from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
 from brushwork.images import Picture, Source, read_picture
@@ -37,6 +39,8 @@ def run(
     if job.engine == "feedforward":
         yield from paint_at_once(job, pictures, context)
         return
+    if job.init == "feedforward" and state is None:
+        pictures = replace(pictures, init=start_for(job, pictures, context))
     if encoder is None:
         encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     yield from paint(job, pictures, encoder, context, state)

@@ -20,7 +20,7 @@ from brushwork.feedforward.paintings import Paintings
 from brushwork.feedforward.plan import Plan, make_plan
 from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
 from brushwork.images import Picture, resize
-from brushwork.jobs import BUILTIN, Stylize, is_network
+from brushwork.jobs import BUILTIN, Style, Stylize, is_network
 from brushwork.margins import without_margin
 from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
@@ -69,6 +69,20 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
     )
     painted = yield from _passes(job, brush, prepared.photo, sources, plan, context)
     yield Finished(like_the_photo(prepared.restore(painted), sources.content), NOTHING, 0)
+
+
+def start_for(job: Stylize, sources: Sources, context: Context) -> Picture:
+    """Where the engine ``optimize`` starts from with ``init`` "feedforward": as far as twice the strength."""
+    changes = {
+        "engine": "feedforward",
+        "strength": min(1.0, 2 * job.strength),
+        "init": "content",
+        "tile": None,
+    }
+    for event in paint(job.model_copy(update=changes), sources, replace(context, dtype=torch.float32)):
+        if isinstance(event, Finished):
+            return event.picture
+    raise AssertionError("an engine ends with Finished")
 
 
 def _resized(job: Stylize, pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -126,7 +140,7 @@ def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swep
         except StopIteration as stop:
             return stop.value
         done += 1
-        yield Swept(1, done, parts)
+        yield Swept(1, done, parts, {})
 
 
 # ---------------------------------------------------------------------------------------------- styles
@@ -150,7 +164,7 @@ def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
     if not is_network(first):
         return Brush(shelf.ARBITRARY, embedded.arbitrary(), _style_vector(job, sources, prepared), 1.0)
     if BUILTIN.fullmatch(first):
-        return Brush(shelf.BUILTIN_STYLES, embedded.MULTISTYLE, _mixture(job), job.strength)
+        return Brush(shelf.BUILTIN_STYLES, embedded.MULTISTYLE, mixture(job.styles), job.strength)
     if len(job.styles) > 1:
         raise InputError(f"--style {first} is a network of its own and cannot be blended: give it alone")
     key = shelf.key_of(first)
@@ -168,17 +182,17 @@ def _told(job: Stylize) -> str:
     return first if is_file else f"{embedded.PACKAGE} {embedded.VERSION}"
 
 
-def _mixture(job: Stylize) -> Tensor:
-    """The weights of the built-in styles, (26), that add up to 1."""
-    mixture = torch.zeros(embedded.STYLES)
-    for style in job.styles:
+def mixture(styles: Sequence[Style]) -> Tensor:
+    """The weights of built-in styles, (26), that add up to 1. Raises InputError for a number above 25."""
+    weights = torch.zeros(embedded.STYLES)
+    for style in styles:
         found = BUILTIN.fullmatch(style.path)
         assert found is not None, "jobs check that styles are of one kind"
         number = int(found[1])
         if number >= embedded.STYLES:
             raise InputError(f"--style {style.path}: there are builtin:0 to builtin:{embedded.STYLES - 1}")
-        mixture[number] += style.weight
-    return mixture / mixture.sum()
+        weights[number] += style.weight
+    return weights / weights.sum()
 
 
 def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Tensor:
