@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
+from brushwork.feedforward.engine import paint as paint_at_once
+from brushwork.feedforward.engine import start_for
+from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
-from brushwork.images import Picture, read_picture
-from brushwork.jobs import STARTS, Stylize
+from brushwork.images import Picture, Source, read_picture
+from brushwork.jobs import STARTS, Stylize, is_network
 from brushwork.optimize.engine import Sources, paint
 
 
@@ -30,6 +36,11 @@ def run(
     """
     context = context_for(job)
     pictures = sources or read_sources(job)
+    if job.engine == "feedforward":
+        yield from paint_at_once(job, pictures, context)
+        return
+    if job.init == "feedforward" and state is None:
+        pictures = replace(pictures, init=start_for(job, pictures, context))
     if encoder is None:
         encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     yield from paint(job, pictures, encoder, context, state)
@@ -40,15 +51,28 @@ def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
 
     Raises InputError for one that cannot be read.
     """
+    given = job.content if content is None else content
+    return sources_of(job, given, [style.path for style in job.styles])
 
-    def read(source: str | bytes, needed: int | None) -> Picture:
+
+def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sources:
+    """Read a job's pictures, each of ``styles`` unless it is a network's.
+
+    The engine that paints at once looks at paintings only when it does not know them yet. Raises InputError
+    for a picture that cannot be read.
+    """
+
+    def read(source: Source, needed: int | None) -> Picture:
         # Those that fit are read whole: a recipe's own filter sees every pixel.
-        if isinstance(source, str) and needed and is_huge(source, needed):
+        if isinstance(source, (str, Path)) and needed and is_huge(source, needed):
             return read_shrunk(source, needed)
         return read_picture(source, max_pixels=job.max_pixels)
 
     size = None if job.size == "original" or job.rows else job.size
     stroke = size and math.ceil(size * job.stroke_size / 100 * max(job.style_scales))
+    paintings = [style for style in styles if not (isinstance(style, (str, Path)) and is_network(str(style)))]
+    if job.engine == "feedforward":
+        unread = [Painting(style, partial(read, needed=stroke)) for style in paintings]
+        return Sources(read(content, size), Paintings(unread))
     init = None if job.init in STARTS else read(job.init, size)
-    photo = read(job.content if content is None else content, size)
-    return Sources(photo, [read(style.path, stroke) for style in job.styles], init)
+    return Sources(read(content, size), [read(style, stroke) for style in paintings], init)
