@@ -103,10 +103,9 @@ def _passes(
             here if painted is None else here.lerp(resize(painted, step.height, step.width, "bicubic"), KEPT)
         )
         painted = yield from _pass(brush, start, step.tile, plan.backend, context)
-        if brush.opacity < 1:
-            painted = here.lerp(painted, brush.opacity)
     assert painted is not None, "a plan has a step"
-    return resize(painted, *size, "area" if painted.shape[-1] > size[1] else "bicubic")
+    painted = resize(painted, *size, "area")
+    return painted if brush.opacity == 1 else photo.to(painted).lerp(painted, brush.opacity)
 
 
 def _pass(
