@@ -440,6 +440,11 @@ def test_an_exported_style_paints_the_same(style: str, numbers: str, desk: Desk,
     assert np.abs(found - expected.numpy()).mean() < told["mean_difference"] + 0.01
 
 
+def test_a_pass_needs_no_plan(desk: Desk) -> None:
+    line = ("plan", "photo.png", "--style", "painting.png", "--engine", "feedforward")
+    assert "tells its sizes and tiles itself" in desk.call(*line).complaint
+
+
 def test_export_says_what_is_wrong(desk: Desk) -> None:
     assert "--style ART is missing" in desk.call("export", "-o", "m.onnx").complaint
     assert ".onnx" in desk.call("export", "--style", "builtin:1", "-o", "m.bin").complaint
