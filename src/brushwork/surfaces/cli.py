@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
-from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations, build
+from brushwork.jobs import Evaluate, Export, Settings, Studio, Stylize, Variations, build
 from brushwork.surfaces import gan
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
@@ -443,6 +443,16 @@ def demo(
     return paint_demo(Path(output), overwrite=overwrite, quiet=quiet)
 
 
+def studio(**options: Any) -> None:
+    """Open a web page to paint in, at http://127.0.0.1:7860.
+
+    Uploads, jobs and results stay in the studio's folder; jobs that were interrupted go on at the next start.
+    """
+    from brushwork.surfaces.studio import serve
+
+    serve(build(Studio, typed(options)))
+
+
 _LOOK = Settings.model_fields
 _JOB = {name: field for name, field in Stylize.model_fields.items() if name not in {"content", *_LOOK}}
 _GROUPS = {"Painting": _JOB, "Files": Wanted.model_fields, "Look (a recipe sets these)": _LOOK}
@@ -457,6 +467,7 @@ app.command(resume)
 app.command(recipes)
 app.command(styles)
 app.command(with_options(export, {"Export": Export.model_fields}), name="export")
+app.command(with_options(studio, {"Studio": Studio.model_fields}), name="studio")
 app.command(doctor)
 app.command(demo)
 app.command(gan.app)

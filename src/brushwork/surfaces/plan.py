@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
-from brushwork.context import context_for, keep_freed_memory, process_seconds
+from brushwork.context import Context, context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast
+from brushwork.optimize.plan import Plan
+from brushwork.optimize.scales import Scale
 from brushwork.outputs.files import write_standard_output
 from brushwork.runner import read_sources
 from brushwork.surfaces.terminal import say, table
@@ -27,9 +29,7 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
         )
     keep_freed_memory()
     context = context_for(job)
-    sources = trimmed(job, read_sources(job))
-    scales = scales_of(job, sources)
-    plans = plans_of(job, sources, scales, context)
+    scales, plans = divided(job, context)
     encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     began = process_seconds()  # a run begins with the same reading and loading
     found = forecast(scales, plans, calibrate(job, encoder, context))
@@ -38,8 +38,23 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
         write_standard_output(line.encode() + b"\n")
         return
     table([("size", "steps", "how", "memory", "time"), *(_row(rung) for rung in found.rungs)])
+    say(in_words(found, context, began))
+
+
+def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:
+    """A job's scales and how each is fitted into memory.
+
+    Raises InputError, with the largest size that fits, when one is not.
+    """
+    sources = trimmed(job, read_sources(job))
+    scales = scales_of(job, sources)
+    return scales, plans_of(job, sources, scales, context)
+
+
+def in_words(found: Forecast, context: Context, began: float = 0.0) -> str:
+    """Memory and time in one line; ``began`` are the seconds before the first evaluation."""
     total = _duration(began + found.seconds)
-    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.device}")
+    return f"{_memory(found.bytes)} of memory at most, about {total} on {context.device}"
 
 
 def _summary(found: Forecast, began: float, device: str, precision: str) -> dict[str, object]:

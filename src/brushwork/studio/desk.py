@@ -1,0 +1,114 @@
+"""What can be asked of the studio, by its page and by other programs alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brushwork.jobs import Stylize
+from brushwork.jobs import Studio as Options
+from brushwork.studio import samples
+from brushwork.studio.folder import Folder, Ticket, Upload, draw_id
+from brushwork.studio.orders import job_of
+from brushwork.studio.queue import Queue
+from brushwork.studio.sketch import Sketches
+from brushwork.studio.uploads import receive
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a job is."""
+
+    id: str
+    state: str
+    message: str
+    fraction: float  # 0..1
+    left: float | None  # seconds, when that can be told
+    ahead: int  # jobs before it
+    seconds: float | None  # that it took
+    version: int  # another one is another picture; 0 when there is none yet
+
+
+class Desk:
+    """One studio: its folder, its queue and its limits. Every call says whose it is."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.folder = Folder(Path(options.folder))
+        self.sketches = Sketches()
+        self._machine = {"threads": options.threads, "max_pixels": options.max_pixels}
+        self.queue = Queue(
+            self.folder, places=options.queue, threads=options.threads, max_pixels=options.max_pixels
+        )
+
+    def upload(self, file: Path, name: str, owner: str) -> Upload:
+        """Take in a file. Raises InputError when it is no picture or too large."""
+        most = self.options.max_upload * 1_000_000
+        pixels = self.options.max_pixels
+        return receive(self.folder, file, name, owner=owner, max_bytes=most, max_pixels=pixels)
+
+    def sample(self, name: str) -> Upload:
+        """A picture that ships with Brushwork."""
+        return samples.sample(self.folder, name)
+
+    def ticket(
+        self, content: str, styles: Sequence[str], options: dict[str, Any], *, owner: str, session: str
+    ) -> tuple[Ticket, Stylize]:
+        """A job that is not accepted yet. Raises InputError for what is wrong with it."""
+        asked = {**options, "content": content, "styles": list(styles)}
+        ticket = Ticket(id=draw_id(), owner=owner, session=session, created=time.time(), options=asked)
+        return ticket, job_of(ticket, self.folder, self._machine)
+
+    def paint(self, content: str, styles: Sequence[str], options: dict[str, Any], **whose: str) -> Ticket:
+        """Accept a job. Raises InputError for what is wrong with it, or when the queue is full."""
+        ticket, _ = self.ticket(content, styles, options, **whose)
+        self.queue.add(ticket)
+        return ticket
+
+    def go_on(self, id: str, owner: str) -> None:
+        """Go on with a job that was stopped."""
+        ticket = self.folder.ticket(id, owner)
+        if ticket.state in ("stopped", "failed"):
+            self.queue.add(ticket.model_copy(update={"state": "waiting", "message": ""}))
+
+    def stop(self, id: str, owner: str) -> None:
+        """Stop a job; the picture so far is kept."""
+        self.queue.stop(self.folder.ticket(id, owner))
+
+    def delete(self, id: str, owner: str) -> None:
+        """Delete a job and its picture, whatever it is doing."""
+        ticket = self.folder.ticket(id, owner)
+        self.queue.stop(ticket)
+        while self.queue.going(id):
+            time.sleep(0.05)
+        self.folder.forget(ticket)
+
+    def status(self, id: str, owner: str) -> Status:
+        """How far a job is. Raises InputError when there is none of that id."""
+        ticket = self.folder.ticket(id, owner)
+        going = self.queue.going(id)
+        return Status(
+            id,
+            ticket.state,
+            ticket.message,
+            1.0 if ticket.state == "done" else going.fraction if going else 0.0,
+            going.left if going else None,
+            self.queue.ahead(id) if ticket.state == "waiting" else 0,
+            ticket.seconds,
+            _version(self.shown(id)),
+        )
+
+    def shown(self, id: str) -> Path:
+        """The file of a job's picture, or of the picture so far."""
+        picture = self.folder.picture(id)
+        return picture if picture.is_file() else self.folder.preview(id)
+
+
+def _version(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0

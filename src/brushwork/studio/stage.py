@@ -1,0 +1,67 @@
+"""The large picture and the words below it, as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+from brushwork.studio.desk import Status
+
+EMPTY = """<div class="bw-stage bw-empty"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>"""
+
+
+def picture(source: str, alt: str, *, behind: str = "") -> str:
+    """One picture; ``behind`` is shown until it has loaded, so that nothing flickers."""
+    style = f' style="background-image:url({escape(behind)})"' if behind else ""
+    return (
+        f'<figure class="bw-stage"><div class="bw-frame"{style}>'
+        f'<img src="{escape(source)}" alt="{escape(alt)}"></div></figure>'
+    )
+
+
+def compared(before: str, after: str, names: tuple[str, str]) -> str:
+    """Two pictures over each other and the dial that moves the border between them."""
+    left, right = (escape(name) for name in names)
+    return (
+        f'<figure class="bw-stage"><div class="bw-frame" style="--cut:50%">'
+        f'<img src="{escape(after)}" alt="{right}">'
+        f'<img class="bw-before" src="{escape(before)}" alt="{left}"><span class="bw-border"></span>'
+        f'<input type="range" min="0" max="100" value="50" aria-label="{left} or {right}" '
+        "oninput=\"this.parentNode.style.setProperty('--cut', this.value + '%')\"></div>"
+        f"<figcaption><span>{left}</span><span>{right}</span></figcaption></figure>"
+    )
+
+
+def progress(fraction: float, words: str) -> str:
+    """A bar and what it stands for."""
+    percent = round(100 * fraction)
+    return (
+        f'<div class="bw-progress"><div role="progressbar" aria-label="painted" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{percent}"><span style="width:{percent}%"></span></div>'
+        f"<p>{escape(words)}</p></div>"
+    )
+
+
+def words(text: str, *, trouble: bool = False) -> str:
+    """A line below the picture."""
+    return f'<p class="bw-words"{" role=alert" if trouble else ""}>{escape(text)}</p>' if text else ""
+
+
+def news(status: Status) -> str:
+    """How far a job is, in a line."""
+    if status.state == "waiting":
+        others = f"{status.ahead} before it" if status.ahead else "it is next"
+        return progress(0, f"Waiting: {others}.")
+    if status.state == "painting":
+        left = "" if status.left is None else f", about {duration(status.left)} left"
+        return progress(status.fraction, f"Painting{left} …")
+    if status.state == "failed":
+        return words(f"It could not be painted: {status.message}.", trouble=True)
+    took = f" in {duration(status.seconds)}" if status.seconds else ""
+    return words(f"Painted{took}." if status.state == "done" else "Stopped. This is the picture so far.")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, as roughly as they are known."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

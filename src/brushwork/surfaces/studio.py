@@ -1,0 +1,68 @@
+"""``brushwork studio``: the page, from the command line."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from brushwork.errors import InputError, MissingExtraError
+from brushwork.jobs import Studio
+from brushwork.surfaces.terminal import say
+
+VARIABLE = "BRUSHWORK_STUDIO_AUTH"
+
+
+def serve(options: Studio) -> None:
+    """Answer until Ctrl-C. Raises InputError, OutputError, MissingExtraError."""
+    users = read_users(options.auth_file, os.environ.get(VARIABLE))
+    if options.listen and not users:
+        raise InputError(
+            f"--listen lets other machines in: name who may with --auth-file FILE (NAME:PASSWORD a line) or "
+            f"{VARIABLE}"
+        )
+    try:
+        import gradio  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError("the studio needs an extra: pip install 'brushwork[studio]'") from error
+    from brushwork.studio.desk import Desk
+    from brushwork.studio.server import LOCAL, application
+
+    listener = _listen("0.0.0.0" if options.listen else "127.0.0.1", options.port)
+    desk = Desk(options)
+    app = application(desk, users, hosts=set() if options.listen else LOCAL)
+    say(f"the studio is at http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C ends it)")
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound. Raises InputError when the port is taken."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InputError(f"--port {port}: {error.strerror}: choose another, or 0 for any") from error
+    return listener
+
+
+def read_users(file: str | None, variable: str | None) -> dict[str, str]:
+    """Names and passwords, one NAME:PASSWORD a line. Raises InputError for what is none."""
+    texts = [variable] if variable else []
+    if file:
+        try:
+            texts.append(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--auth-file {file}: cannot be read: give a text file") from error
+    users: dict[str, str] = {}
+    for number, line in enumerate("\n".join(texts).splitlines(), 1):
+        name, colon, password = line.strip().partition(":")
+        if not line.strip():
+            continue
+        if not (name and colon and len(password) >= 8) or "*" in name:  # the line itself is a secret
+            raise InputError(f"line {number} of the passwords: write NAME:PASSWORD, with 8 characters or more")
+        users[name] = password
+    return users
