@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brushwork.jobs import Stylize
 from brushwork.jobs import Studio as Options
+from brushwork.jobs import Stylize
 from brushwork.studio import samples
 from brushwork.studio.folder import Folder, Ticket, Upload, draw_id
 from brushwork.studio.orders import job_of
@@ -98,7 +98,7 @@ class Desk:
             going.left if going else None,
             self.queue.ahead(id) if ticket.state == "waiting" else 0,
             ticket.seconds,
-            _version(self.shown(id)),
+            self.version(id),
         )
 
     def shown(self, id: str) -> Path:
@@ -106,9 +106,9 @@ class Desk:
         picture = self.folder.picture(id)
         return picture if picture.is_file() else self.folder.preview(id)
 
-
-def _version(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
+    def version(self, id: str) -> int:
+        """Another number is another picture; 0 is none."""
+        try:
+            return self.shown(id).stat().st_mtime_ns // 1_000_000
+        except OSError:
+            return 0

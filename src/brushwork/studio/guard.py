@@ -18,7 +18,16 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 USER = "brushwork_user"  # where the scope says who asks
 EVERYBODY = "local"  # who asks where there are no passwords
-CLOSED = ("proxy=", "file=http", "/run-history", "/runs", "/monitoring", "/component_server", "/dev/", "/deep_link")
+CLOSED = (
+    "proxy=",
+    "file=http",
+    "/run-history",
+    "/runs",
+    "/monitoring",
+    "/component_server",
+    "/dev/",
+    "/deep_link",
+)
 """Parts of Gradio that fetch from elsewhere or that the page has no use for."""
 UPLOADS_A_MINUTE, FAILURES_A_MINUTE = 60, 10
 ROOM = 100_000  # bytes of a request beside the file in it

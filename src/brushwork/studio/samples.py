@@ -33,7 +33,9 @@ def _make(folder: Folder, name: str) -> Upload:
     image.save(file)
     image.save(small, quality=88)
     width, height = image.size
-    upload = Upload(id=id, owner=EVERYONE, name=f"{name.lower()}.png", suffix=".png", width=width, height=height)
+    upload = Upload(
+        id=id, owner=EVERYONE, name=f"{name.lower()}.png", suffix=".png", width=width, height=height
+    )
     folder.add_upload(upload, file, small)
     return upload
 

@@ -90,9 +90,7 @@ def _serve_pictures(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/studio/job/{id}/picture.png")
     def download(id: str, request: Request) -> Response:
-        return _file(
-            lambda: desk.folder.picture(desk.folder.ticket(id, owner(request)).id), "brushwork.png"
-        )
+        return _file(lambda: desk.folder.picture(desk.folder.ticket(id, owner(request)).id), "brushwork.png")
 
 
 def _file(find: Any, name: str | None = None) -> Response:

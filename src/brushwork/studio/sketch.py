@@ -11,7 +11,16 @@ from brushwork.studio.folder import draw_id
 
 SIZE = 512  # pixels of the first picture's long side
 KEPT = 64  # pictures
-COSTLY = {"content_layers", "style_layers", "style_loss", "optimizer", "pooling", "color", "tileable", "threads"}
+COSTLY = {
+    "content_layers",
+    "style_layers",
+    "style_loss",
+    "optimizer",
+    "pooling",
+    "color",
+    "tileable",
+    "threads",
+}
 """The settings that decide how long an evaluation of a pixel takes."""
 
 

@@ -6,7 +6,9 @@ from html import escape
 
 from brushwork.studio.desk import Status
 
-EMPTY = """<div class="bw-stage bw-empty"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>"""
+EMPTY = (
+    "<div class=\"bw-stage bw-empty\"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>"
+)
 
 
 def picture(source: str, alt: str, *, behind: str = "") -> str:

@@ -28,7 +28,9 @@ def receive(folder: Folder, file: Path, name: str, *, owner: str, max_bytes: int
     thumbnail = folder.incoming / f"{draw_id()}.webp"
     try:
         if inside.stat().st_size > max_bytes:
-            raise InputError(f"{_short(name)} has more than {max_bytes // 1_000_000} MB: make it smaller first")
+            raise InputError(
+                f"{_short(name)} has more than {max_bytes // 1_000_000} MB: make it smaller first"
+            )
         found = _decoded(inside, thumbnail, _short(name), max_pixels)
         upload = Upload(id=draw_id(), owner=owner, name=_short(name), **found)
         folder.add_upload(upload, inside, thumbnail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 from brushwork.errors import InputError, MissingExtraError
@@ -21,11 +22,10 @@ def serve(options: Studio) -> None:
             f"--listen lets other machines in: name who may with --auth-file FILE (NAME:PASSWORD a line) or "
             f"{VARIABLE}"
         )
-    try:
-        import gradio  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError("the studio needs an extra: pip install 'brushwork[studio]'") from error
+    if not find_spec("gradio"):
+        raise MissingExtraError("the studio needs an extra: pip install 'brushwork[studio]'")
+    import uvicorn
+
     from brushwork.studio.desk import Desk
     from brushwork.studio.server import LOCAL, application
 
@@ -63,6 +63,6 @@ def read_users(file: str | None, variable: str | None) -> dict[str, str]:
         if not line.strip():
             continue
         if not (name and colon and len(password) >= 8) or "*" in name:  # the line itself is a secret
-            raise InputError(f"line {number} of the passwords: write NAME:PASSWORD, with 8 characters or more")
+            raise InputError(f"line {number} of the passwords: write NAME:PASSWORD, 8 characters or more")
         users[name] = password
     return users

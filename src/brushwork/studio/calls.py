@@ -1,0 +1,61 @@
+"""The studio for other programs: Gradio's named endpoints (``gradio_client``), over the same desk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from brushwork.errors import InputError
+from brushwork.studio.desk import Desk
+from brushwork.studio.telling import owner, telling
+
+
+def offer(desk: Desk) -> None:
+    """Add the endpoints to the Blocks that are being built."""
+
+    def upload(file: dict[str, Any], request: gr.Request) -> str:
+        """Take in a picture; returns its id."""
+        with telling():
+            if not isinstance(file.get("path"), str):
+                raise InputError("send a file: handle_file(PATH)")
+            return desk.upload(Path(file["path"]), str(file.get("orig_name") or ""), owner(request)).id
+
+    def paint(photo: str, paintings: list[str], options: dict[str, Any], request: gr.Request) -> str:
+        """Accept a job of an upload and others; options are those of `brushwork stylize`. Returns its id."""
+        with telling():
+            session = f"client {request.session_hash or ''}"
+            return desk.paint(photo, paintings, options, owner=owner(request), session=session).id
+
+    def status(job: str, request: gr.Request) -> dict[str, Any]:
+        """How far a job is: state, fraction, seconds left, jobs ahead of it."""
+        with telling():
+            return asdict(desk.status(job, owner(request)))
+
+    def stop(job: str, request: gr.Request) -> bool:
+        """Stop a job; the picture so far is kept."""
+        with telling():
+            desk.stop(job, owner(request))
+        return True
+
+    def go_on(job: str, request: gr.Request) -> bool:
+        """Go on with a job that was stopped."""
+        with telling():
+            desk.go_on(job, owner(request))
+        return True
+
+    def delete(job: str, request: gr.Request) -> bool:
+        """Delete a job and its picture."""
+        with telling():
+            desk.delete(job, owner(request))
+        return True
+
+    def results(request: gr.Request) -> list[dict[str, Any]]:
+        """The jobs that there are, the newest first."""
+        return [ticket.model_dump() for ticket in desk.folder.tickets(owner(request))]
+
+    for call in (upload, paint, status, stop, go_on, delete, results):
+        api(call, api_name=call.__name__, concurrency_limit=8)

@@ -1,0 +1,293 @@
+"""The tab in which one picture is made: what it shows, and which of the desk's answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from brushwork.errors import InputError
+from brushwork.studio import samples, stage
+from brushwork.studio.controls import ADVANCED, MAIN, Control, asked, control, shown
+from brushwork.studio.desk import Desk, Status
+from brushwork.studio.folder import draw_id
+from brushwork.studio.orders import usual
+from brushwork.studio.queue import OPEN
+from brushwork.studio.telling import QUIET, owner, telling
+
+NAMES = (*MAIN, *ADVANCED)
+ID = re.compile(r"([0-9a-f]{32})\.webp")
+TICK = 1.0  # seconds between two looks at a job
+
+
+class Easel:
+    """The tab in which one picture is made."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def build(self, blocks: gr.Blocks) -> None:
+        """Lay out the tab and wire it."""
+        self.kept = gr.BrowserState({}, storage_key="brushwork", secret="brushwork")
+        self.job, self.seen = gr.State(""), gr.State(0)
+        with gr.Row(elem_classes="bw-paint"):
+            with gr.Column(scale=2, min_width=320):
+                self._lay_out_materials()
+            with gr.Column(scale=5, min_width=320):
+                self._lay_out_picture()
+        self.clock = gr.Timer(TICK, active=False)
+        self._wire(blocks)
+
+    def _lay_out_materials(self) -> None:
+        self.photo = gr.Image(
+            label="Photo", sources=["upload", "clipboard"], type="filepath", height=210, buttons=[],
+            elem_id="photo", placeholder="Drop a photo here, or click to choose",
+        )  # fmt: skip
+        self.photo_samples = _samples("Or a sample photo", samples.PHOTOS)
+        self.paintings = gr.Gallery(
+            label="Paintings, one or several", interactive=True, file_types=["image"], columns=3, height=210,
+            buttons=[], elem_id="paintings", allow_preview=False, sources=["upload", "clipboard"],
+        )  # fmt: skip
+        self.painting_samples = _samples("Or a sample painting", samples.PAINTINGS)
+        self.controls: list[Control] = [control(name) for name in MAIN]
+        with gr.Accordion("Advanced", open=False):
+            self.controls += [control(name) for name in ADVANCED]
+
+    def _lay_out_picture(self) -> None:
+        self.stage = gr.HTML(stage.EMPTY, elem_id="stage")
+        self.news = gr.HTML("", elem_id="news")
+        with gr.Row(elem_classes="bw-actions"):
+            self.paint = gr.Button("Paint", variant="primary", elem_id="paint")
+            self.stop = gr.Button("Stop", visible=False, elem_id="stop")
+            self.go_on = gr.Button("Go on", visible=False, elem_id="go-on")
+            self.download = gr.Button("Download", visible=False, elem_id="download", link="#")
+
+    # --------------------------------------------------------------------------------------------- wiring
+
+    def _wire(self, blocks: gr.Blocks) -> None:
+        raw: dict[str, Any] = {**QUIET, "preprocess": False}
+        self.materials = [self.photo, self.paintings, *self.controls]
+        self.shows = [
+            self.job,
+            self.seen,
+            self.stage,
+            self.news,
+            self.stop,
+            self.go_on,
+            self.download,
+            self.clock,
+        ]
+        pictures = (
+            (self.photo, self._take_photo, self.photo_samples, self._sample_photo),
+            (self.paintings, self._take_paintings, self.painting_samples, self._sample_painting),
+        )
+        for place, take, offered, choose in pictures:
+            self._changed(place.upload(take, place, place, **raw).success)
+            self._changed(offered.input(choose, offered, place, **raw).success)
+        self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **raw)
+        for part in self.controls:
+            self._changed(part.release if isinstance(part, gr.Slider) else part.input)
+        self.paint.click(self._paint, {*self.materials, self.kept}, [self.kept, *self.shows], **raw)
+        self.stop.click(self._stop, self.job, self.news, **raw)
+        self.go_on.click(self._go_on, self.job, self.shows, **raw)
+        self.clock.tick(self._look, {self.job, self.seen, self.photo}, self.shows, **raw)
+        blocks.load(self._restore, self.kept, [self.kept, *self.materials, *self.shows], **raw)
+
+    def _changed(self, event: Any) -> None:
+        """After this event: remember what the page asks for, and show a first picture of it."""
+        raw: dict[str, Any] = {**QUIET, "preprocess": False, "trigger_mode": "always_last"}
+        kept = event(self._remember, {*self.materials, self.kept}, self.kept, **raw)
+        kept.success(self._sketch, {*self.materials, self.job}, [self.stage, self.news], **raw)
+
+    # ----------------------------------------------------------------------------------------- the answers
+
+    def _take_photo(self, sent: Any, request: gr.Request) -> str:
+        return self._take(sent, request)
+
+    def _take_paintings(self, sent: Any, request: gr.Request) -> list[str]:
+        taken: list[str] = []
+        for item in sent or []:
+            try:
+                taken.append(self._take(item["image"], request))
+            except gr.Error as error:  # the others are still good
+                gr.Warning(error.message)
+        return taken
+
+    def _take(self, sent: Any, request: gr.Request) -> str:
+        """Take in a picture that the browser has sent, unless it is one of ours; its small version's path."""
+        if id := _id_of(sent):
+            return self._small(id)
+        with telling():
+            upload = self.desk.upload(Path(sent["path"]), sent.get("orig_name") or "", owner(request))
+        return self._small(upload.id)
+
+    def _small(self, id: str) -> str:
+        return str(self.desk.folder.thumbnail(id))
+
+    def _sample_photo(self, name: str) -> str:
+        with telling():
+            return self._small(self.desk.sample(name).id)
+
+    def _sample_painting(self, name: str) -> list[str]:
+        with telling():
+            return [self._small(self.desk.sample(name).id)]
+
+    def _recipe(self, values: dict[Component, Any]) -> list[Any]:
+        """Show what a recipe says."""
+        recipe = values[self.controls[NAMES.index("recipe")]]
+        with telling():
+            same = usual(recipe)
+        return [recipe if name == "recipe" else shown(name, same[name]) for name in NAMES]
+
+    def _asked(self, values: dict[Component, Any]) -> tuple[str, list[str], dict[str, Any]]:
+        """The pictures' ids, and the options that differ from the recipe's."""
+        content = _id_of(values[self.photo])
+        styles = _ids_of(values[self.paintings])
+        if not content:
+            raise InputError("drop a photo first")
+        if not styles:
+            raise InputError("drop a painting first")
+        controls = {name: values[part] for name, part in zip(NAMES, self.controls, strict=True)}
+        return content, styles, asked(controls)
+
+    def _sketch(self, values: dict[Component, Any], request: gr.Request) -> Iterator[Any]:
+        """The first picture, and then what the painting will take."""
+        if not (values[self.photo] and values[self.paintings]) or self._is_painting(
+            values[self.job], request
+        ):
+            yield gr.skip(), gr.skip()
+            return
+        with telling():
+            content, styles, options = self._asked(values)
+            whose = {"owner": owner(request), "session": ""}
+            _, job = self.desk.ticket(content, styles, options, **whose)
+            id = self.desk.sketches.draw(job)
+        yield (
+            stage.picture(f"studio/sketch/{id}.webp", "a first impression"),
+            stage.words("A first impression. Paint makes the real picture."),
+        )
+        with telling():
+            took = self.desk.sketches.foretell(job)
+        yield gr.skip(), stage.words(f"A first impression. Paint makes the real picture: {took}.")
+
+    def _is_painting(self, id: str, request: gr.Request) -> bool:
+        return bool(id) and self.desk.status(id, owner(request)).state in OPEN
+
+    def _paint(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
+        kept = dict(values[self.kept] or {})
+        kept.setdefault("session", draw_id())
+        with telling():
+            content, styles, options = self._asked(values)
+            ticket = self.desk.paint(content, styles, options, owner=owner(request), session=kept["session"])
+        return [kept | {"job": ticket.id}, *self._shows(ticket.id, 0, content, request)]
+
+    def _remember(self, values: dict[Component, Any]) -> dict[str, Any]:
+        """What a reload brings back: it is kept in the browser."""
+        photo, paintings = _id_of(values[self.photo]), _ids_of(values[self.paintings])
+        return dict(values[self.kept] or {}) | {
+            "photo": photo, "paintings": paintings, "values": [values[part] for part in self.controls]
+        }  # fmt: skip
+
+    def _restore(self, kept: dict[str, Any] | None, request: gr.Request) -> list[Any]:
+        """The page as it was; what is not there any more is left out."""
+        kept = {"session": draw_id()} | (kept or {})
+        photo, values = self._known(kept.get("photo"), request), kept.get("values") or []
+        paintings = [known for id in kept.get("paintings") or [] if (known := self._known(id, request))]
+        if len(values) != len(NAMES):  # kept by another version
+            values = [gr.skip()] * len(NAMES)
+        try:
+            shows = self._shows(kept.get("job") or "", 0, kept.get("photo"), request)
+        except gr.Error:
+            shows = [gr.skip()] * len(self.shows)
+        return [kept, photo, paintings, *values, *shows]
+
+    def _known(self, id: str | None, request: gr.Request) -> str | None:
+        try:
+            return self._small(self.desk.folder.upload(id or "", owner(request)).id)
+        except InputError:
+            return None
+
+    def take_up(self, id: str, request: gr.Request) -> list[Any]:
+        """Show a job's pictures and settings, to change something."""
+        with telling():
+            options = dict(self.desk.folder.ticket(id, owner(request)).options)
+        content, styles = options.pop("content"), options.pop("styles")
+        same = usual(str(options.get("recipe", "default")), str(options.get("engine", "optimize"))) | options
+        paintings = [self._known(style, request) for style in styles]
+        values = [shown(name, same[name]) for name in NAMES]
+        shows = self._shows(id, 0, content, request)
+        return [
+            gr.Tabs(selected="paint"),
+            self._known(content, request),
+            [p for p in paintings if p],
+            *values,
+            *shows,
+        ]
+
+    def repeat(self, id: str, kept: dict[str, Any] | None, request: gr.Request) -> list[Any]:
+        """Paint a job once more, as it is."""
+        kept = {"session": draw_id()} | (kept or {})
+        with telling():
+            options = dict(self.desk.folder.ticket(id, owner(request)).options)
+            content, styles = options.pop("content"), options.pop("styles")
+            whose = {"owner": owner(request), "session": kept["session"]}
+            ticket = self.desk.paint(content, styles, options, **whose)
+        return [kept | {"job": ticket.id}, *self.take_up(ticket.id, request)]
+
+    def _stop(self, id: str, request: gr.Request) -> str:
+        with telling():
+            self.desk.stop(id, owner(request))
+        return stage.words("Stopping …")
+
+    def _go_on(self, id: str, request: gr.Request) -> list[Any]:
+        with telling():
+            self.desk.go_on(id, owner(request))
+        return self._shows(id, 0, None, request)
+
+    def _look(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
+        """What has happened since the last look."""
+        content = _id_of(values[self.photo])
+        if not values[self.job]:
+            return [gr.skip()] * len(self.shows)
+        return self._shows(values[self.job], values[self.seen], content, request)
+
+    def _shows(self, id: str, seen: int, content: str | None, request: gr.Request) -> list[Any]:
+        with telling():
+            status = self.desk.status(id, owner(request))
+        is_open = status.state in OPEN
+        return [
+            id,
+            status.version,
+            self._picture(status, seen, content),
+            stage.news(status),
+            gr.update(visible=is_open),
+            gr.update(visible=status.state == "stopped"),
+            gr.update(visible=not is_open and status.version > 0, link=f"studio/job/{id}/picture.png"),
+            gr.Timer(TICK, active=is_open),
+        ]
+
+    def _picture(self, status: Status, seen: int, content: str | None) -> Any:
+        if status.version == 0 or (status.version == seen and status.state in OPEN):
+            return gr.skip()
+        now, before = (f"studio/job/{status.id}/picture?v={version}" for version in (status.version, seen))
+        if status.state == "done" and content:
+            return stage.compared(f"studio/photo/{content}.webp", now, ("Photo", "Painting"))
+        return stage.picture(now, "the picture so far", behind=before if seen else "")
+
+
+def _samples(label: str, names: dict[str, str]) -> gr.Radio:
+    return gr.Radio(list(names), label=label, container=False)
+
+
+def _ids_of(sent: Any) -> list[str]:
+    return [id for item in sent or [] if (id := _id_of(item["image"]))]
+
+
+def _id_of(sent: Any) -> str | None:
+    """The id of one of our pictures, as the browser sends it back."""
+    found = ID.fullmatch(Path(sent["path"]).name) if sent and sent.get("path") else None
+    return found[1] if found else None
