@@ -9,7 +9,7 @@ from typing import Any, cast
 import gradio as gr
 
 from brushwork.jobs import ONE_PASS, STARTS, Settings, Stylize
-from brushwork.recipes import names
+from brushwork.recipes import names, read_recipe
 from brushwork.studio.orders import OFFERED, usual
 
 MAIN = ("size", "strength", "stroke_size", "color", "recipe", "seed")
@@ -31,6 +31,12 @@ def label(name: str) -> str:
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
+def _help(text: str) -> str:
+    """A field's help in the words of the page, which takes no files for options."""
+    text = re.sub(r",? or a (TOML|picture) file( of one's own)?", "", text)
+    return FLAG.sub(lambda found: label(found[1]).lower(), text)
+
+
 Control = gr.Dropdown | gr.Slider | gr.Number | gr.Textbox | gr.Checkbox
 
 
@@ -44,7 +50,7 @@ def control(name: str) -> Control:
     schema = _schema()[name]
     about: dict[str, Any] = {
         "label": label(name),
-        "info": FLAG.sub(lambda found: label(found[1]).lower(), schema.get("description", "")),
+        "info": _help(schema.get("description", "")),
         "value": shown(name, usual("default")[name]),
         "elem_id": f"control-{name}",
     }
@@ -59,9 +65,9 @@ def control(name: str) -> Control:
     return _number(number, about)
 
 
-def _choices(name: str) -> list[str]:
+def _choices(name: str) -> list[str | tuple[str, str]]:
     if name == "recipe":
-        return names()
+        return [(f"{recipe}: {read_recipe(recipe).description}", recipe) for recipe in names()]
     return list(STARTS) if name == "init" else _schema()[name].get("enum", [])
 
 

@@ -30,6 +30,8 @@ class Status:
     ahead: int  # jobs before it
     seconds: float | None  # that it took
     version: int  # another one is another picture; 0 when there is none yet
+    photo: str  # the photo's id
+    ratio: float  # its width over its height
 
 
 class Desk:
@@ -99,7 +101,14 @@ class Desk:
             self.queue.ahead(id) if ticket.state == "waiting" else 0,
             ticket.seconds,
             self.version(id),
+            ticket.options["content"],
+            self.ratio(ticket.options["content"], owner),
         )
+
+    def ratio(self, photo: str, owner: str) -> float:
+        """A photo's width over its height. Raises InputError when it is not there."""
+        upload = self.folder.upload(photo, owner)
+        return upload.width / upload.height
 
     def shown(self, id: str) -> Path:
         """The file of a job's picture, or of the picture so far."""

@@ -34,11 +34,13 @@ class Easel:
         """Lay out the tab and wire it."""
         self.kept = gr.BrowserState({}, storage_key="brushwork", secret="brushwork")
         self.job, self.seen = gr.State(""), gr.State(0)
-        with gr.Row(elem_classes="bw-paint"):
-            with gr.Column(scale=2, min_width=320):
+        with gr.Row(elem_classes="bw-easel"):
+            with gr.Column(min_width=0, elem_classes="bw-materials"):
                 self._lay_out_materials()
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(min_width=0, elem_classes="bw-picture"):
                 self._lay_out_picture()
+            with gr.Column(min_width=0, elem_classes="bw-controls"):
+                self._lay_out_controls()
         self.clock = gr.Timer(TICK, active=False)
         self._wire(blocks)
 
@@ -47,12 +49,14 @@ class Easel:
             label="Photo", sources=["upload", "clipboard"], type="filepath", height=210, buttons=[],
             elem_id="photo", placeholder="Drop a photo here, or click to choose",
         )  # fmt: skip
-        self.photo_samples = _samples("Or a sample photo", samples.PHOTOS)
+        self.photo_samples = _samples("or a sample", samples.PHOTOS)
         self.paintings = gr.Gallery(
             label="Paintings, one or several", interactive=True, file_types=["image"], columns=3, height=210,
             buttons=[], elem_id="paintings", allow_preview=False, sources=["upload", "clipboard"],
         )  # fmt: skip
-        self.painting_samples = _samples("Or a sample painting", samples.PAINTINGS)
+        self.painting_samples = _samples("or a sample", samples.PAINTINGS)
+
+    def _lay_out_controls(self) -> None:
         self.controls: list[Control] = [control(name) for name in MAIN]
         with gr.Accordion("Advanced", open=False):
             self.controls += [control(name) for name in ADVANCED]
@@ -90,11 +94,11 @@ class Easel:
             self._changed(offered.input(choose, offered, place, **raw).success)
         self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **raw)
         for part in self.controls:
-            self._changed(part.release if isinstance(part, gr.Slider) else part.input)
+            self._changed(_edited(part))
         self.paint.click(self._paint, {*self.materials, self.kept}, [self.kept, *self.shows], **raw)
         self.stop.click(self._stop, self.job, self.news, **raw)
         self.go_on.click(self._go_on, self.job, self.shows, **raw)
-        self.clock.tick(self._look, {self.job, self.seen, self.photo}, self.shows, **raw)
+        self.clock.tick(self._look, [self.job, self.seen], self.shows, **raw)
         blocks.load(self._restore, self.kept, [self.kept, *self.materials, *self.shows], **raw)
 
     def _changed(self, event: Any) -> None:
@@ -166,8 +170,9 @@ class Easel:
             whose = {"owner": owner(request), "session": ""}
             _, job = self.desk.ticket(content, styles, options, **whose)
             id = self.desk.sketches.draw(job)
+        ratio = self.desk.ratio(content, owner(request))
         yield (
-            stage.picture(f"studio/sketch/{id}.webp", "a first impression"),
+            stage.picture(f"studio/sketch/{id}.webp", "a first impression", ratio),
             stage.words("A first impression. Paint makes the real picture."),
         )
         with telling():
@@ -183,7 +188,7 @@ class Easel:
         with telling():
             content, styles, options = self._asked(values)
             ticket = self.desk.paint(content, styles, options, owner=owner(request), session=kept["session"])
-        return [kept | {"job": ticket.id}, *self._shows(ticket.id, 0, content, request)]
+        return [kept | {"job": ticket.id}, *self._shows(ticket.id, 0, request)]
 
     def _remember(self, values: dict[Component, Any]) -> dict[str, Any]:
         """What a reload brings back: it is kept in the browser."""
@@ -200,7 +205,7 @@ class Easel:
         if len(values) != len(NAMES):  # kept by another version
             values = [gr.skip()] * len(NAMES)
         try:
-            shows = self._shows(kept.get("job") or "", 0, kept.get("photo"), request)
+            shows = self._shows(kept.get("job") or "", 0, request)
         except gr.Error:
             shows = [gr.skip()] * len(self.shows)
         return [kept, photo, paintings, *values, *shows]
@@ -219,7 +224,7 @@ class Easel:
         same = usual(str(options.get("recipe", "default")), str(options.get("engine", "optimize"))) | options
         paintings = [self._known(style, request) for style in styles]
         values = [shown(name, same[name]) for name in NAMES]
-        shows = self._shows(id, 0, content, request)
+        shows = self._shows(id, 0, request)
         return [
             gr.Tabs(selected="paint"),
             self._known(content, request),
@@ -246,23 +251,20 @@ class Easel:
     def _go_on(self, id: str, request: gr.Request) -> list[Any]:
         with telling():
             self.desk.go_on(id, owner(request))
-        return self._shows(id, 0, None, request)
+        return self._shows(id, 0, request)
 
-    def _look(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
+    def _look(self, id: str, seen: int, request: gr.Request) -> list[Any]:
         """What has happened since the last look."""
-        content = _id_of(values[self.photo])
-        if not values[self.job]:
-            return [gr.skip()] * len(self.shows)
-        return self._shows(values[self.job], values[self.seen], content, request)
+        return self._shows(id, seen, request) if id else [gr.skip()] * len(self.shows)
 
-    def _shows(self, id: str, seen: int, content: str | None, request: gr.Request) -> list[Any]:
+    def _shows(self, id: str, seen: int, request: gr.Request) -> list[Any]:
         with telling():
             status = self.desk.status(id, owner(request))
         is_open = status.state in OPEN
         return [
             id,
             status.version,
-            self._picture(status, seen, content),
+            self._picture(status, seen),
             stage.news(status),
             gr.update(visible=is_open),
             gr.update(visible=status.state == "stopped"),
@@ -270,17 +272,25 @@ class Easel:
             gr.Timer(TICK, active=is_open),
         ]
 
-    def _picture(self, status: Status, seen: int, content: str | None) -> Any:
+    def _picture(self, status: Status, seen: int) -> Any:
         if status.version == 0 or (status.version == seen and status.state in OPEN):
             return gr.skip()
         now, before = (f"studio/job/{status.id}/picture?v={version}" for version in (status.version, seen))
-        if status.state == "done" and content:
-            return stage.compared(f"studio/photo/{content}.webp", now, ("Photo", "Painting"))
-        return stage.picture(now, "the picture so far", behind=before if seen else "")
+        if status.state in OPEN:
+            return stage.picture(now, "the picture so far", status.ratio, behind=before if seen else "")
+        photo = f"studio/photo/{status.photo}.webp"
+        return stage.compared(photo, now, ("Photo", "Painting"), status.ratio)
+
+
+def _edited(part: Control) -> Any:
+    """The event by which someone has finished to change a control."""
+    if isinstance(part, gr.Slider):
+        return part.release
+    return part.blur if isinstance(part, gr.Textbox) else part.input
 
 
 def _samples(label: str, names: dict[str, str]) -> gr.Radio:
-    return gr.Radio(list(names), label=label, container=False)
+    return gr.Radio(list(names), label=label, elem_classes="bw-samples")
 
 
 def _ids_of(sent: Any) -> list[str]:

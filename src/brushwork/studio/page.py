@@ -15,8 +15,23 @@ from brushwork.studio.wall import Wall
 
 CSS = files("brushwork.studio").joinpath("page.css").read_text(encoding="utf-8")
 # Fonts of the system: Gradio's own would be fetched from elsewhere.
+INK, DIM, DIM_DARK = "#9c3d1c", "#5f5a55", "#b5afa9"  # burnt sienna; greys that can be read
 THEME = Base(
-    primary_hue="amber", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+    primary_hue="orange", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+).set(
+    button_primary_background_fill=INK,
+    button_primary_background_fill_dark=INK,
+    button_primary_background_fill_hover="#7f3016",
+    button_primary_background_fill_hover_dark="#b44a24",
+    slider_color=INK,
+    color_accent=INK,
+    body_text_color_subdued=DIM,
+    body_text_color_subdued_dark=DIM_DARK,
+    block_label_text_color=DIM,
+    block_label_text_color_dark=DIM_DARK,
+    block_info_text_color=DIM,
+    block_info_text_color_dark=DIM_DARK,
+    block_title_text_color="*body_text_color",
 )
 HEAD = "<header class='bw-head'><h1>Brushwork</h1><p>Your photo, in the manner of any painting.</p></header>"
 

@@ -7,24 +7,24 @@ from html import escape
 from brushwork.studio.desk import Status
 
 EMPTY = (
-    "<div class=\"bw-stage bw-empty\"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>"
+    '<div class="bw-stage bw-empty"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>'
 )
 
 
-def picture(source: str, alt: str, *, behind: str = "") -> str:
-    """One picture; ``behind`` is shown until it has loaded, so that nothing flickers."""
-    style = f' style="background-image:url({escape(behind)})"' if behind else ""
+def picture(source: str, alt: str, ratio: float, *, behind: str = "") -> str:
+    """One picture of that width over height; ``behind`` is shown until it has loaded: nothing flickers."""
+    back = f"; background-image:url({escape(behind)})" if behind else ""
     return (
-        f'<figure class="bw-stage"><div class="bw-frame"{style}>'
+        f'<figure class="bw-stage" style="--ratio:{ratio:.4f}"><div class="bw-frame" style="{back}">'
         f'<img src="{escape(source)}" alt="{escape(alt)}"></div></figure>'
     )
 
 
-def compared(before: str, after: str, names: tuple[str, str]) -> str:
+def compared(before: str, after: str, names: tuple[str, str], ratio: float) -> str:
     """Two pictures over each other and the dial that moves the border between them."""
     left, right = (escape(name) for name in names)
     return (
-        f'<figure class="bw-stage"><div class="bw-frame" style="--cut:50%">'
+        f'<figure class="bw-stage" style="--ratio:{ratio:.4f}"><div class="bw-frame" style="--cut:50%">'
         f'<img src="{escape(after)}" alt="{right}">'
         f'<img class="bw-before" src="{escape(before)}" alt="{left}"><span class="bw-border"></span>'
         f'<input type="range" min="0" max="100" value="50" aria-label="{left} or {right}" '

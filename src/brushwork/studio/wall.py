@@ -25,7 +25,7 @@ class Wall:
     def build(self) -> None:
         """Lay out the tab and wire its own parts."""
         self.ids, self.chosen = gr.State(list[str]()), gr.State("")
-        with gr.Row(elem_classes="bw-paint"):
+        with gr.Row(elem_classes="bw-wall"):
             with gr.Column(scale=3, min_width=320):
                 self.pictures = gr.Gallery(
                     label="Pictures", columns=3, height="auto", allow_preview=False, buttons=[],
@@ -92,13 +92,14 @@ class Wall:
             ticket = self.desk.folder.ticket(ids[event.index], owner(request))
             name = self._name(ticket)
             now = f"studio/job/{ticket.id}/picture?v={self.desk.version(ticket.id)}"
+            ratio = self.desk.ratio(ticket.options["content"], owner(request))
             if compare and before and before != ticket.id:
                 other = self.desk.folder.ticket(before, owner(request))
                 behind = f"studio/job/{before}/picture?v={self.desk.version(before)}"
-                seen = stage.compared(behind, now, (self._said(other), self._said(ticket)))
+                seen = stage.compared(behind, now, (self._said(other), self._said(ticket)), ratio)
             else:
                 photo = f"studio/photo/{ticket.options['content']}.webp"
-                seen = stage.compared(photo, now, ("Photo", name)) + stage.words(self._said(ticket))
+                seen = stage.compared(photo, now, ("Photo", name), ratio) + stage.words(self._said(ticket))
             command, program = (
                 orders.as_command(ticket, self.desk.folder),
                 orders.as_python(ticket, self.desk.folder),
