@@ -19,9 +19,17 @@ from commands import BRUSHWORK, environment
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 
-QUICK: dict[str, Any] = {"size": 64, "steps": 3, "scales": ["1"], "coarsest": 16, "init": "content"}
+QUICK: dict[str, Any] = {
+    "size": 64,
+    "steps": 3,
+    "scales": ["1"],
+    "coarsest": 16,
+    "init": "content",
+    "content_layers": ["block2_conv1"],
+    "style_layers": ["block1_conv1", "block2_conv1"],
+}
 """Options of a job that takes a second or two."""
-LONG: dict[str, Any] = {**QUICK, "size": 128, "steps": 5000}
+LONG: dict[str, Any] = {**QUICK, "steps": 100_000}
 """Options of a job that nobody waits for."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_program_uploads_paints_and_downloads(
 def test_stopping_keeps_the_picture_and_going_on_ends_it(
     program: Program, photo_file: Path, painting_file: Path
 ) -> None:
-    job = program.paint(program.upload(photo_file), program.upload(painting_file), LONG | {"steps": 150})
+    job = program.paint(program.upload(photo_file), program.upload(painting_file), QUICK | {"steps": 400})
     program.wait(job, "painting", version=1)
     program.client.predict(job, api_name="/stop")
     stopped = program.wait(job, "stopped")
@@ -65,15 +66,17 @@ def test_a_killed_server_goes_on_where_it_was(
     with server:
         program = Program(server)
         photo, painting = program.upload(photo_file), program.upload(painting_file)
-        job, next_one = (program.paint(photo, painting, o) for o in (LONG | {"steps": 700}, QUICK))
+        job, next_one = (program.paint(photo, painting, o) for o in (LONG, QUICK))
         run = server.folder / "jobs" / job / "picture.png.run" / "checkpoint.safetensors"
-        program.wait(job, "painting")
+        before = program.wait(job, "painting")["fraction"]
         while not run.exists():
-            assert program.status(job)["state"] == "painting"
+            before = program.status(job)["fraction"]
         server.kill()
     with server:
         program = Program(server)
-        assert program.wait(job, "painting")["fraction"] > 0.0
+        while not (done := program.status(job)["fraction"]):
+            time.sleep(0.1)
+        assert done >= before / 2  # ten seconds of work may be lost, of more than that
         program.client.predict(job, api_name="/stop")
         assert program.wait(job, "stopped")["version"] > 0
         assert program.wait(next_one, "done", "failed")["state"] == "done"
@@ -84,7 +87,7 @@ def test_twenty_jobs_of_many_browsers_are_all_painted(
 ) -> None:
     programs = [Program(server) for _ in range(10)]
     photo, painting = programs[0].upload(photo_file), programs[0].upload(painting_file)
-    quick = QUICK | {"size": 32, "steps": 2, "style_layers": ["block1_conv1"], "content_layers": ["block2_conv1"]}
+    quick = QUICK | {"size": 32, "steps": 2}
     programs[0].wait(programs[0].paint(photo, painting, quick), "done")
     before = server.resident()
     jobs = [each.paint(photo, painting, quick | {"seed": seed}) for each in programs for seed in range(2)]
