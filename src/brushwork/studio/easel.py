@@ -200,15 +200,17 @@ class Easel:
     def _restore(self, kept: dict[str, Any] | None, request: gr.Request) -> list[Any]:
         """The page as it was; what is not there any more is left out."""
         kept = {"session": draw_id()} | (kept or {})
-        photo, values = self._known(kept.get("photo"), request), kept.get("values") or []
+        photo = self._known(kept.get("photo"), request)
         paintings = [known for id in kept.get("paintings") or [] if (known := self._known(id, request))]
+        values = kept.get("values") or []
         if len(values) != len(NAMES):  # kept by another version
             values = [gr.skip()] * len(NAMES)
         try:
             shows = self._shows(kept.get("job") or "", 0, request)
         except gr.Error:
             shows = [gr.skip()] * len(self.shows)
-        return [kept, photo, paintings, *values, *shows]
+        # What there is nothing of is left alone: someone may have been quick.
+        return [kept, photo or gr.skip(), paintings or gr.skip(), *values, *shows]
 
     def _known(self, id: str | None, request: gr.Request) -> str | None:
         try:
