@@ -26,11 +26,15 @@ SMALL = 1024  # pixels of the thumbnail's long side
 BYTES_A_PIXEL, REST = 64, 2_000_000_000  # of address space: 16-bit CMYK takes the most
 
 
-def main(file: str, thumbnail: str, max_pixels: int) -> dict[str, Any]:
-    """Decode a file and write its small version; returns what is to be told."""
+def limit_memory(max_pixels: int) -> None:
+    """Have the system refuse this process more memory than a picture of so many pixels may need."""
     limit = REST + BYTES_A_PIXEL * max_pixels
     with contextlib.suppress(ValueError, OSError):  # a system that sets a lower one itself
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def look(file: str, thumbnail: str, max_pixels: int) -> dict[str, Any]:
+    """Decode a file and write its small version; returns what is to be told."""
     try:
         with Path(file).open("rb") as stream:
             kind = kind_of(stream, "this file")
@@ -65,4 +69,5 @@ def _small(samples: Samples) -> Image.Image:
 
 
 if __name__ == "__main__":
-    json.dump(main(sys.argv[1], sys.argv[2], int(sys.argv[3])), sys.stdout)
+    limit_memory(int(sys.argv[3]))
+    json.dump(look(sys.argv[1], sys.argv[2], int(sys.argv[3])), sys.stdout)
