@@ -118,7 +118,7 @@ class Queue:
             order, served = list[str](), dict(self._served)
             left = [t for t in self._open.values() if not (self._going and t.id == self._going.id)]
             while left and id not in order:
-                ticket = _next(left, served)
+                ticket = next_turn(left, served)
                 left.remove(ticket)
                 served[ticket.session] = time.monotonic()
                 order.append(ticket.id)
@@ -149,7 +149,7 @@ class Queue:
                 self._news.wait()
             if self._closed:
                 return None
-            ticket = _next(list(self._open.values()), self._served)
+            ticket = next_turn(list(self._open.values()), self._served)
             self._served[ticket.session] = time.monotonic()
             self._going = Going(ticket.id)
             return self._keep(ticket, state="painting")
@@ -227,6 +227,6 @@ class Queue:
         shrink(self.folder.picture(ticket.id), self.folder.thumbnail(ticket.id))
 
 
-def _next(waiting: list[Ticket], served: dict[str, float]) -> Ticket:
+def next_turn(waiting: list[Ticket], served: dict[str, float]) -> Ticket:
     """Whose turn it is: what was interrupted, then the browser that waited longest, then the oldest."""
     return min(waiting, key=lambda t: (t.state != "painting", served.get(t.session, 0.0), t.created))

@@ -1,0 +1,145 @@
+"""The studio's order of jobs, its controls and what it exports."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brushwork.errors import InputError
+from brushwork.jobs import Settings, Studio, Stylize
+from brushwork.studio import orders
+from brushwork.studio.desk import Desk
+from brushwork.studio.folder import Folder, Ticket, draw_id
+from brushwork.studio.queue import Queue, next_turn
+
+
+def ticket(session: str, created: float, **more: Any) -> Ticket:
+    return Ticket(
+        id=draw_id(), owner="ada", session=session, created=created, options={"content": "", "styles": []}, **more
+    )
+
+
+def served(tickets: list[Ticket]) -> list[str]:
+    """The sessions in the order in which they have their turns."""
+    waiting, turns, order = list(tickets), dict[str, float](), list[str]()
+    while waiting:
+        chosen = next_turn(waiting, turns)
+        waiting.remove(chosen)
+        turns[chosen.session] = float(len(order) + 1)
+        order.append(chosen.session)
+    return order
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=20))
+def test_nobody_waits_for_more_than_one_turn_of_each_other(sessions: list[str]) -> None:
+    order = served([ticket(session, float(i)) for i, session in enumerate(sessions)])
+    assert sorted(order) == sorted(sessions)
+    # Between two turns of one session every other that still waits has had its own.
+    for place, session in enumerate(order):
+        later = order[place + 1 :]
+        if session in later:
+            between = later[: later.index(session)]
+            assert set(later) - {session} <= set(between)
+
+
+def test_a_browsers_own_jobs_keep_their_order_and_what_was_begun_comes_first(tmp_path: Path) -> None:
+    first, second = ticket("a", 1.0), ticket("a", 2.0)
+    begun = ticket("b", 9.0, state="painting")
+    assert next_turn([second, first], {}) == first
+    assert next_turn([second, first, begun], {"b": 5.0}) == begun
+
+
+def test_the_queue_is_bounded_and_no_browser_has_more_than_half(tmp_path: Path) -> None:
+    queue = Queue(Folder(tmp_path / "studio"), places=6, threads=1, max_pixels=10**6)
+    own = [ticket("a", float(i)) for i in range(3)]
+    for each in own:
+        queue.add(each)
+    with pytest.raises(InputError, match="too many"):
+        queue.add(ticket("a", 4.0))
+    for session in "bcd":
+        queue.add(ticket(session, 5.0))
+    with pytest.raises(InputError, match="too many"):
+        queue.add(ticket("e", 6.0))
+    assert [queue.ahead(each.id) for each in own] == [0, 4, 5]
+    queue.stop(own[1])
+    assert queue.folder.ticket(own[1].id, "ada").state == "stopped"
+    queue.add(ticket("e", 6.0))
+
+
+def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "studio")
+    queue = Queue(folder, places=10, threads=1, max_pixels=10**6)
+    waiting = [ticket("a", float(i)) for i in range(3)]
+    for each in waiting:
+        queue.add(each)
+    (folder.jobs / draw_id()).mkdir()  # what a power cut may leave
+    (folder.job_folder(waiting[0].id) / "ticket.json").write_text("{", encoding="utf-8")
+    again = Queue(Folder(tmp_path / "studio"), places=10, threads=1, max_pixels=10**6)
+    assert [again.ahead(each.id) for each in waiting[1:]] == [0, 1]
+
+
+def test_a_job_that_cannot_be_painted_is_told_and_the_next_one_painted(tmp_path: Path) -> None:
+    queue = Queue(Folder(tmp_path / "studio"), places=10, threads=1, max_pixels=10**6)
+    jobs = [ticket("a", 1.0), ticket("a", 2.0)]
+    for each in jobs:
+        queue.add(each)
+    queue.start()
+    end = time.monotonic() + 30
+    while any(queue.folder.ticket(each.id, "ada").state != "failed" for each in jobs):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    queue.close()
+    assert "not there any more" in queue.folder.ticket(jobs[1].id, "ada").message
+
+
+# ------------------------------------------------------------------------------------------- controls, exports
+
+
+def test_every_setting_has_a_control_with_the_fields_help_and_bounds() -> None:
+    controls = pytest.importorskip("brushwork.studio.controls")
+    names = {*controls.MAIN, *controls.ADVANCED}
+    assert names >= Settings.model_fields.keys() - controls.UNSEEN
+    assert not names & orders.MACHINE
+    for name in names:
+        made = controls.control(name)
+        assert made.label == controls.label(name)
+        assert "--" not in (made.info or "")
+    strength = controls.control("strength")
+    assert (strength.minimum, strength.maximum, strength.value) == (0, 1, 0.5)
+    assert [value for _, value in controls.control("color").choices][0] == "style"
+
+
+def test_controls_that_nobody_touched_ask_for_nothing() -> None:
+    controls = pytest.importorskip("brushwork.studio.controls")
+    names = (*controls.MAIN, *controls.ADVANCED)
+    for recipe in ("default", "keras-example", "tf-tutorial"):
+        same = orders.usual(recipe)
+        values = {name: controls.shown(name, same[name]) for name in names} | {"recipe": recipe}
+        asked = controls.asked(values)
+        assert asked == ({} if recipe == "default" else {"recipe": recipe})
+        changed = controls.asked(values | {"strength": 0.7, "style_layers": "block1_conv1:2 block2_conv1"})
+        assert changed == asked | {"strength": 0.7, "style_layers": ["block1_conv1:2", "block2_conv1"]}
+
+
+def test_exports_are_the_job(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:
+    desk = Desk(Studio(folder=str(tmp_path / "studio")))
+    ids: list[str] = []
+    for file in (photo_file, painting_file):
+        (copy := desk.folder.incoming / file.name).write_bytes(file.read_bytes())
+        ids.append(desk.upload(copy, file.name, "ada").id)
+    options = {"size": 64, "style_layers": ["block1_conv1:2", "block2_conv1"], "clip": False, "tileable": True}
+    made, job = desk.ticket(ids[0], ids[1:], options, owner="ada", session="")
+    assert isinstance(job, Stylize)
+    assert (job.size, job.style_layers) == (64, {"block1_conv1": 2.0, "block2_conv1": 1.0})
+    assert orders.as_command(made, desk.folder) == (
+        "brushwork stylize photo.png --style painting.png --size 64 --style-layer block1_conv1:2 "
+        "--style-layer block2_conv1 --no-clip --tileable"
+    )
+    program = orders.as_python(made, desk.folder)
+    assert "bw.stylize('photo.png', 'painting.png', size=64, style_layers=['block1_conv1:2'" in program
+    compile(program, "program", "exec")
