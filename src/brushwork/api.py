@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from brushwork.encode import encode_picture, format_of, to_image
 from brushwork.errors import InputError
 from brushwork.events import Finished, Losses
-from brushwork.images import Picture, Source, read_picture
-from brushwork.jobs import STARTS, Stylize, build
-from brushwork.optimize.engine import Sources
+from brushwork.images import Picture, Source
+from brushwork.jobs import Stylize, build
 from brushwork.outputs import files
-from brushwork.runner import run
+from brushwork.runner import run, sources_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,11 +58,7 @@ def stylize(
     named = [{"path": _name(style), "weight": weight} for style, weight in pairs]
     job = build(Stylize, {"content": _name(content), "styles": named, **options})
 
-    def read(source: Source) -> Picture:
-        return read_picture(source, max_pixels=job.max_pixels)
-
-    init = None if job.init in STARTS else read(job.init)
-    sources = Sources(read(content), [read(style) for style, _ in pairs], init)
+    sources = sources_of(job, content, [style for style, _ in pairs])
     for event in run(job, sources):
         if isinstance(event, Finished):
             return Result(event.picture, event.losses, job)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # `brushwork recipes` does without torch, which takes seconds
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted terms; they add up to ``total``."""
+    """The weighted terms; they add up to ``total``. All are NaN of an engine that measures none."""
 
     total: float
     content: float
@@ -44,7 +44,7 @@ class Started:
 class Swept:
     """A part of an evaluation is done: of a picture in tiles a tile of one of the two passes."""
 
-    evaluation: int  # from 1, over all scales: the one that is going on
+    evaluation: int  # from 1, over all scales: the one that is going on; a network's pass is the first
     done: int
     parts: int
     state: dict[str, Any]  # of the evaluation, for a Checkpoint

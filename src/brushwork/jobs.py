@@ -18,6 +18,15 @@ from brushwork.recipes import read_recipe
 STARTS = ("content", "recolored", "noise", "style")
 """The starts that ``init`` can name; anything else is a picture file."""
 
+ONE_PASS = {
+    "size", "rows", "strength", "stroke_size", "color", "color_amount", "resize", "size_rounding",
+    "style_margin", "rounding", "seed",
+}  # fmt: skip
+"""The settings that the engine ``feedforward`` looks at, and the seed, which it takes and does without."""
+
+BUILTIN = re.compile(r"builtin:(\d+)")
+NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".model")
+
 LAYER = r"block(1|2)_(conv[12]|pool)|block[345]_(conv[1-4]|pool)"
 
 
@@ -39,6 +48,11 @@ def _weighted(value: object) -> object:
 def _several(value: object) -> object:
     """One value, or several, as a tuple."""
     return tuple(cast("list[object]", value)) if isinstance(value, (list, tuple)) else (value,)
+
+
+def is_network(style: str) -> bool:
+    """Whether a style is a network's, built in or a file, and no painting."""
+    return bool(BUILTIN.fullmatch(style)) or style.lower().endswith(NETWORK_SUFFIXES)
 
 
 def _number(value: object) -> object:
@@ -247,6 +261,8 @@ def _styles(value: object) -> object:
 
 def _style(text: str) -> Style:
     path, _, weight = text.rpartition(":")
+    if BUILTIN.fullmatch(text):
+        return Style(path=text)
     if not text:
         raise InputError("a style without a name: write ART or ART:2")
     try:
@@ -266,7 +282,15 @@ class Stylize(Settings):
 
     content: str = option("the photo", "PHOTO", min_length=1)
     styles: Annotated[tuple[Style, ...], BeforeValidator(_styles)] = option(
-        "painting, repeatable, with its weight among several", "ART[:WEIGHT]", min_length=1
+        "painting, repeatable, with its weight among several; with --engine feedforward also builtin:N (see "
+        "`brushwork styles`) or a file of a trained network",
+        "ART[:WEIGHT]",
+        min_length=1,
+    )
+    engine: Literal["optimize", "feedforward"] = option(
+        "the best picture, its pixels optimised; or one pass of a network, in a fraction of a second, for "
+        "which only sizes, strength [1 there], stroke size and colours count",
+        default="optimize",
     )
     recipe: str = option("named recipe, or a TOML file of one's own", "NAME|FILE.toml", default="default")
     device: str = option(
@@ -276,6 +300,11 @@ class Stylize(Settings):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
+    backend: Literal["auto", "torch", "onnxruntime"] = option(
+        "what runs a network that paints in one pass; auto takes onnxruntime for pictures up to a megapixel "
+        "on the processor, where it is steadier, and torch for others",
+        default="auto",
+    )
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
     memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(_bytes)] = option(
         "the most memory to use; with little the picture takes longer and is the same to rounding",
@@ -302,8 +331,32 @@ class Stylize(Settings):
         explicit = cast("dict[str, Any]", data)
         if set(Settings.model_fields) <= explicit.keys():
             return explicit  # a whole job says everything itself
+        if explicit.get("engine") == "feedforward":
+            _check_one_pass(explicit)
+            # The dial's middle is where optimising balances photo and painting; a network has no such place.
+            explicit = {"strength": 1.0, **explicit}
         recipe = explicit.get("recipe", "default")
         return merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit
+
+    @model_validator(mode="after")
+    def _check_styles(self) -> Self:
+        networks = [style.path for style in self.styles if is_network(style.path)]
+        if not networks:
+            return self
+        name = networks[0]
+        if self.engine == "optimize":
+            raise ValueError(
+                f"--style {name} is a network, which paints in one pass: add --engine feedforward"
+            )
+        if len({BUILTIN.sub("builtin", style.path) for style in self.styles}) > 1:
+            raise ValueError(
+                f"--style {name} cannot be blended with another kind: several paintings can, or builtin:N"
+            )
+        if self.color in ("match", "histogram", "lock") and self.color_amount:
+            raise ValueError(
+                f"--color {self.color} needs a painting's colours, which {name} has not: use content"
+            )
+        return self
 
     def to_json(self) -> str:
         """The whole job as JSON; ``from_json`` gives an equal job back."""
@@ -316,6 +369,15 @@ class Stylize(Settings):
             return build(cls, json.loads(text))
         except json.JSONDecodeError as error:
             raise InputError(f"not a job: {error}") from error
+
+
+def _check_one_pass(explicit: dict[str, Any]) -> None:
+    """Raise for a look option that the engine would not look at."""
+    idle = [name for name in explicit if name in Settings.model_fields and name not in ONE_PASS]
+    if idle:
+        raise ValueError(
+            f"{flag(idle[0])} says how pixels are optimised: leave it out, or use --engine optimize"
+        )
 
 
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from pathlib import Path
 
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
+from brushwork.feedforward.engine import paint as paint_at_once
+from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
-from brushwork.images import Picture, read_picture
-from brushwork.jobs import STARTS, Stylize
+from brushwork.images import Picture, Source, read_picture
+from brushwork.jobs import STARTS, Stylize, is_network
 from brushwork.optimize.engine import Sources, paint
 
 
@@ -30,6 +33,9 @@ def run(
     """
     context = context_for(job)
     pictures = sources or read_sources(job)
+    if job.engine == "feedforward":
+        yield from paint_at_once(job, pictures, context)
+        return
     if encoder is None:
         encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     yield from paint(job, pictures, encoder, context, state)
@@ -41,7 +47,17 @@ def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
     Raises InputError for one that cannot be read.
     """
 
-    def read(source: str | bytes, needed: int | None) -> Picture:
+    given = job.content if content is None else content
+    return sources_of(job, given, [style.path for style in job.styles])
+
+
+def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sources:
+    """Read a job's pictures, each of ``styles`` unless it is a network's.
+
+    The engine that paints at once looks at paintings only when it does not know them yet.
+    """
+
+    def read(source: Source, needed: int | None = None) -> Picture:
         # Those that fit are read whole: a recipe's own filter sees every pixel.
         if isinstance(source, str) and needed and is_huge(source, needed):
             return read_shrunk(source, needed)
@@ -49,6 +65,8 @@ def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
 
     size = None if job.size == "original" or job.rows else job.size
     stroke = size and math.ceil(size * job.stroke_size / 100 * max(job.style_scales))
+    paintings = [style for style in styles if not (isinstance(style, (str, Path)) and is_network(str(style)))]
+    if job.engine == "feedforward":
+        return Sources(read(content, size), Paintings([Painting(style, read) for style in paintings]))
     init = None if job.init in STARTS else read(job.init, size)
-    photo = read(job.content if content is None else content, size)
-    return Sources(photo, [read(style.path, stroke) for style in job.styles], init)
+    return Sources(read(content, size), [read(style, stroke) for style in paintings], init)

@@ -76,7 +76,7 @@ def paint(
             else:
                 yield event
         state = None
-    yield Finished(_picture(restore(image), sources.content), losses, done)
+    yield Finished(finished_picture(restore(image), sources.content), losses, done)
 
 
 def trimmed(job: Stylize, sources: Sources) -> Sources:
@@ -288,7 +288,7 @@ def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tens
     return resize(image, height, width, "bicubic")
 
 
-def _picture(image: Tensor, content: Picture) -> Picture:
+def finished_picture(image: Tensor, content: Picture) -> Picture:
     """The result with the photo's alpha, depth and resolution."""
     alpha = content.alpha
     if alpha is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brushwork.encode import format_of
 from brushwork.errors import OutputError
-from brushwork.jobs import Stylize
+from brushwork.jobs import Stylize, flag, is_network
 from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files
@@ -16,6 +16,7 @@ from brushwork.wanted import Wanted
 
 def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
     """Raise OutputError for what is known not to be writable before the work starts."""
+    _check_steps(job, wanted)
     height, width = result_size(job, sources.content.pixels.shape[-2:])
     need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
     for name in filter(None, (wanted.grid, wanted.comparison, wanted.high_pass, wanted.preview, place)):
@@ -29,6 +30,19 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
         files.check_place(path, overwrite=wanted.overwrite, need=need)
     if wanted.record and not is_film(wanted.record):
         _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
+
+
+def _check_steps(job: Stylize, wanted: Wanted) -> None:
+    """Raise OutputError for what shows steps, of which one pass has none, or a painting that is none."""
+    if job.engine == "optimize":
+        return
+    for name in ("trace", "record", "grid", "plot", "run_dir"):
+        if getattr(wanted, name) is not None:
+            raise OutputError(
+                f"{flag(name)} shows steps, and one pass has none: use --engine optimize for it"
+            )
+    if wanted.comparison and is_network(job.styles[0].path):
+        raise OutputError(f"--comparison shows a painting, and {job.styles[0].path} is none: leave it out")
 
 
 def _paths(wanted: Wanted, place: Path | None) -> list[Path]:
@@ -52,9 +66,9 @@ def is_film(record: str) -> bool:
     return Path(record).suffix.lower() == ".mp4"
 
 
-def run_place(wanted: Wanted, place: Path | None) -> Path | None:
+def run_place(job: Stylize, wanted: Wanted, place: Path | None) -> Path | None:
     """The run directory: where the user says, else beside the result; None when none is wanted."""
-    if not wanted.checkpoint_every:
+    if not wanted.checkpoint_every or job.engine == "feedforward":
         return None
     if wanted.run_dir:
         return Path(wanted.run_dir)
@@ -68,4 +82,4 @@ def run_place(wanted: Wanted, place: Path | None) -> Path | None:
 def default_output(job: Stylize) -> str:
     """``PHOTO-ART.png`` beside the photo."""
     photo, art = Path(job.content), Path(job.styles[0].path)
-    return str(photo.with_name(f"{photo.stem}-{art.stem}.png"))
+    return str(photo.with_name(f"{photo.stem}-{art.stem.replace(':', '')}.png"))

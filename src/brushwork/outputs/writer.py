@@ -68,7 +68,7 @@ class Writer:
         self._earlier = saved.memory.seconds if saved else 0.0
 
     def _run_folder(self, photo: bytes | None, saved: Saved | None) -> RunFolder | None:
-        place = saved.folder if saved else run_place(self.wanted, self.place)
+        place = saved.folder if saved else run_place(self.job, self.wanted, self.place)
         wanted = self.wanted.model_copy(update={"output": str(self.place or STDOUT)})
         folder = RunFolder(place, wanted, photo, saved) if place else None
         if folder:
@@ -201,8 +201,8 @@ class Writer:
         ``best`` takes the one of lowest loss, for when the latest may be spoilt.
         """
         picture = self.best[1] if best else self.latest
-        if picture is None or self.started is None:
-            return False
+        if picture is None or self.started is None or self.job.engine == "feedforward":
+            return False  # of a single pass there is all or nothing
         height, width, content = self.started.height, self.started.width, self.sources.content
         pixels = resize_between(self.job, picture.detach().cpu().clamp(0, 1), height, width)
         alpha = None if content.alpha is None else resize(content.alpha, height, width, "lanczos")
@@ -228,7 +228,7 @@ class Writer:
             "output": str(self.place),
             "width": self.started.width,
             "height": self.started.height,
-            "engine": "optimize",
+            "engine": self.job.engine,
             "recipe": self.job.recipe,
             "device": self.started.device,
             "precision": self.started.precision,
@@ -236,7 +236,7 @@ class Writer:
             "seed": self.job.seed,
             "seconds": round(self._earlier + process_seconds(), 3),
             "evaluations": self.finished.evaluations,
-            "losses": asdict(self.finished.losses),
+            "losses": {k: None if math.isnan(v) else v for k, v in asdict(self.finished.losses).items()},
             "peak_memory_bytes": context.peak_memory(),
             "plan": self.started.plan if self.started else "",
             "run_dir": str(self.folder.path) if self.folder and self.folder.holds_state else None,

@@ -128,7 +128,8 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
     with closing(Writer(job, wanted, sources, photo=photo, saved=saved)) as writer:
         if not _drain(run(ran, sources, state), writer, watcher(quiet=quiet)):
             stored = writer.store()
-            writer.rescue(best=job.optimizer == "lbfgs")  # its latest may be a trial step
+            if not writer.rescue(best=job.optimizer == "lbfgs"):  # its latest may be a trial step
+                raise KeyboardInterrupt
             _tell(writer)
             say(_how_to_go_on(writer, stored=stored))
             return INTERRUPTED

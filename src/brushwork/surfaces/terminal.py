@@ -62,7 +62,8 @@ class Work:
         last = started.scales[-1]
         whole = last.height * last.width
         self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
-        self.total = self.after(started.evaluations)
+        # A network's pass is one step without an evaluation.
+        self.total = self.after(sum(scale.steps for scale in started.scales))
 
     def during(self, event: Swept) -> float:
         """What is done when one of an evaluation's parts is."""
@@ -107,7 +108,8 @@ class Lines(Silence):
         elif isinstance(event, Swept) and now - self._last > LINE_EVERY and self._work:
             self._last = now
             left = self._left(self._work.during(event), now)
-            say(f"evaluation {event.evaluation}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
+            at = f"evaluation {event.evaluation}" if self._started and self._started.evaluations else "pass"
+            say(f"{at}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
 
     def _left(self, done: float, now: float) -> float:
         """Seconds to go at the speed so far."""
@@ -171,7 +173,7 @@ def _headline(event: Started) -> str:
     size = f"{event.width}×{event.height}"
     plan = f", {event.plan}" if event.plan else ""
     on = f"{event.device}, {event.precision}, {event.weights}{plan}"
-    return f"{size}, {event.evaluations} evaluations on {on}"
+    return f"{size}, {event.evaluations} evaluations on {on}" if event.evaluations else f"{size} on {on}"
 
 
 def _less(event: Replanned) -> str:

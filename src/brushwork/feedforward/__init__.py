@@ -1,0 +1,1 @@
+"""Pictures in one pass: networks that paint, their files, the engine."""

@@ -1,0 +1,217 @@
+"""One pass: from a photo, styles and a job to events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from brushwork import colour
+from brushwork.context import Context, give_back_freed_memory
+from brushwork.errors import InputError
+from brushwork.events import Event, Finished, Losses, Started, Swept
+from brushwork.feedforward import embedded, shelf, tiled
+from brushwork.feedforward.folded import LATTICE
+from brushwork.feedforward.paintings import Paintings
+from brushwork.feedforward.plan import Plan, make_plan
+from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
+from brushwork.images import Picture, resize
+from brushwork.jobs import BUILTIN, Stylize, is_network
+from brushwork.margins import without_margin
+from brushwork.optimize.engine import Sources, finished_picture
+from brushwork.optimize.scales import Scale, result_size
+
+NOTHING = Losses(math.nan, math.nan, math.nan, math.nan)
+PREDICTED = 256  # pixels of the short side at which a painting's style is told, as in training
+LONGEST = 1024  # pixels of its long side then
+KEPT = 0.6  # of what was painted smaller, in the start of the next pass: the rest is the photo's own detail
+
+
+@dataclass(frozen=True)
+class Brush:
+    """A network, the conditions under which it paints, and how much of its picture is taken."""
+
+    key: shelf.Key
+    settings: StyleNetSettings
+    condition: Tensor | None
+    opacity: float  # 1 unless the network itself knows no strength
+
+
+def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
+    """Paint a picture in one pass, or a few for broad strokes; yields Started, Swept for tiles, Finished.
+
+    There are no losses and no evaluations. ``sources.styles`` are the paintings of a job whose styles are
+    paintings. Raises InputError for a size that is too small or does not fit into memory, WeightsError for a
+    network that cannot be read.
+    """
+    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    if min(height, width) < SMALLEST:
+        raise InputError(f"the result would be {width}×{height}: the network needs {SMALLEST} pixels a side")
+    photo = _resized(job, sources.content.pixels, (height, width))
+    weights = [style.weight for style in job.styles]
+    prepared = colour.prepare(job, photo, _paintings(job, sources), weights)
+    brush = _brush(job, sources, prepared)
+    plan = make_plan(job, brush.settings, (height, width), context)
+    yield Started(
+        width,
+        height,
+        0,
+        str(context.device),
+        context.precision,
+        _told(job),
+        prepared.photo,
+        [Scale(height, width, 1)],
+        plan=str(plan),
+    )
+    painted = yield from _passes(job, brush, prepared.photo, sources, plan, context)
+    yield Finished(finished_picture(prepared.restore(painted), sources.content), NOTHING, 0)
+
+
+def _resized(job: Stylize, pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    return resize(pixels, *size, job.resize)
+
+
+def _passes(
+    job: Stylize, brush: Brush, photo: Tensor, sources: Sources, plan: Plan, context: Context
+) -> Generator[Swept, None, Tensor]:
+    """The photo (1, 3, H, W) painted at each of the plan's sizes, each time from what was painted before."""
+    size = (photo.shape[-2], photo.shape[-1])
+    painted: Tensor | None = None
+    for step in plan.steps:
+        # Larger than wanted: from the source, which may have the detail, unless its colours were changed.
+        larger = step.height > size[0] and not colour.changes(job)
+        here = _resized(job, sources.content.pixels if larger else photo, (step.height, step.width))
+        start = (
+            here if painted is None else here.lerp(resize(painted, step.height, step.width, "bicubic"), KEPT)
+        )
+        painted = yield from _pass(brush, start, step.tile, plan.backend, context)
+        if brush.opacity < 1:
+            painted = here.lerp(painted, brush.opacity)
+    assert painted is not None, "a plan has a step"
+    return resize(painted, *size, "area" if painted.shape[-1] > size[1] else "bicubic")
+
+
+def _pass(
+    brush: Brush, photo: Tensor, tile: int | None, backend: str, context: Context
+) -> Generator[Swept, None, Tensor]:
+    """One pass over a photo (1, 3, H, W); the picture is clipped and on the CPU."""
+    height, width = photo.shape[-2:]
+    whole = pad(photo, (0, -width % LATTICE, 0, -height % LATTICE), "reflect")
+    if backend == "onnxruntime":
+        painted = shelf.runtime(brush.key, torch.get_num_threads()).paint(whole, brush.condition)
+    else:
+        network = shelf.folded(brush.key, context.device, context.dtype)
+        affines = network.affines(brush.condition)
+        if tile is None:
+            painted = network.paint(whole, affines)
+        else:
+            give_back_freed_memory()
+            parts = tiled.steps(network, whole.shape[-2], whole.shape[-1], tile)
+            sweep = tiled.paint(network, whole, affines, tile)
+            painted = yield from _told_of(sweep, parts)
+    return painted[..., :height, :width].cpu().clamp(0, 1)
+
+
+def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:
+    """An event for each part of a pass in tiles."""
+    done = 0
+    while True:
+        try:
+            next(sweep)
+        except StopIteration as stop:
+            return stop.value
+        done += 1
+        yield Swept(1, done, parts)
+
+
+# ---------------------------------------------------------------------------------------------- styles
+
+
+def _paintings(job: Stylize, sources: Sources) -> Sequence[Tensor]:
+    """The paintings' pixels when the colours ask for them."""
+    if job.color in ("style", "content") or not job.color_amount:
+        return []
+    return [_trimmed(job, picture).pixels for picture in sources.styles]
+
+
+def _trimmed(job: Stylize, painting: Picture) -> Picture:
+    if job.style_margin == "keep":
+        return painting
+    return replace(painting, pixels=without_margin(painting.pixels))
+
+
+def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
+    first = job.styles[0].path
+    if not is_network(first):
+        return Brush(shelf.ARBITRARY, embedded.arbitrary(), _style_vector(job, sources, prepared), 1.0)
+    if BUILTIN.fullmatch(first):
+        return Brush(shelf.BUILTIN_STYLES, embedded.MULTISTYLE, _mixture(job), job.strength)
+    if len(job.styles) > 1:
+        raise InputError(f"--style {first} is a network of its own and cannot be blended: give it alone")
+    key = shelf.key_of(first)
+    settings = shelf.plain(key).settings
+    names = settings.conditions
+    known = {"strength": job.strength, "stroke_size": math.log2(job.stroke_size / 100)}
+    condition = torch.tensor([known.get(name, 0.0) for name in names]) if names else None
+    return Brush(key, settings, condition, 1.0 if "strength" in names else job.strength)
+
+
+def _told(job: Stylize) -> str:
+    """Where the network comes from."""
+    first = job.styles[0].path
+    is_file = is_network(first) and not BUILTIN.fullmatch(first)
+    return first if is_file else f"{embedded.PACKAGE} {embedded.VERSION}"
+
+
+def _mixture(job: Stylize) -> Tensor:
+    """The weights of the built-in styles, (26), that add up to 1."""
+    mixture = torch.zeros(embedded.STYLES)
+    for style in job.styles:
+        found = BUILTIN.fullmatch(style.path)
+        assert found is not None, "jobs check that styles are of one kind"
+        number = int(found[1])
+        if number >= embedded.STYLES:
+            raise InputError(f"--style {style.path}: there are builtin:0 to builtin:{embedded.STYLES - 1}")
+        mixture[number] += style.weight
+    return mixture / mixture.sum()
+
+
+def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Tensor:
+    """The paintings' style vectors by weight, and the photo's own for the rest of the strength."""
+    changed = (
+        prepared.paintings
+        if colour.changes(job) and job.color in ("match", "histogram", "luminance")
+        else None
+    )
+    total = sum(style.weight for style in job.styles)
+    blended = torch.zeros(embedded.VECTOR)
+    for index, style in enumerate(job.styles):
+        vector = predict(changed[index]) if changed else _known_vector(job, sources, index)
+        blended += style.weight / total * vector
+    if job.strength == 1:
+        return blended
+    return predict(prepared.photo).lerp(blended, job.strength)
+
+
+def _known_vector(job: Stylize, sources: Sources, index: int) -> Tensor:
+    """A painting's vector, kept by its content where that is known without reading the picture."""
+
+    def made() -> Tensor:
+        return predict(_trimmed(job, sources.styles[index]).pixels)
+
+    if not isinstance(sources.styles, Paintings):
+        return made()
+    return shelf.vector((sources.styles.unread[index].digest, job.style_margin), made)
+
+
+@torch.no_grad()
+def predict(painting: Tensor) -> Tensor:
+    """The style vector (100) of a painting (1, 3, H, W)."""
+    height, width = painting.shape[-2:]
+    factor = PREDICTED / min(height, width)
+    rows, columns = (min(LONGEST, max(1, round(side * factor))) for side in (height, width))
+    return shelf.predictor()(resize(painting.cpu(), rows, columns, "lanczos"))[0]
