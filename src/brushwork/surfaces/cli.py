@@ -20,7 +20,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
-from brushwork.surfaces import gan
+from brushwork.surfaces import gan, train
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
@@ -412,4 +412,5 @@ app.command(resume)
 app.command(recipes)
 app.command(doctor)
 app.command(demo)
+app.command(train.app)
 app.command(gan.app)

@@ -24,6 +24,7 @@ REPEATABLE = {
     "metric_weights",
     "style_scales",
     "style_rotations",
+    "freeze",
 }
 
 
