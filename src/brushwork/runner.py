@@ -9,6 +9,7 @@ from pathlib import Path
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
+from brushwork.feedforward import translate
 from brushwork.feedforward.engine import paint as paint_at_once
 from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
@@ -34,7 +35,8 @@ def run(
     context = context_for(job)
     pictures = sources or read_sources(job)
     if job.engine == "feedforward":
-        yield from paint_at_once(job, pictures, context)
+        at_once = translate.paint if translate.translates(job) else paint_at_once
+        yield from at_once(job, pictures, context)
         return
     if encoder is None:
         encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)

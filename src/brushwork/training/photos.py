@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -211,11 +212,13 @@ class Crops(Shuffled):
         self, photos: Photos, chosen: Sequence[int], side: int, batch: int, seed: int, readers: int = 2
     ) -> None:
         super().__init__(len(chosen), batch, seed)
+        # The last batch, if smaller, is left to the next epoch: several processes could not share it.
+        self.steps = max(1, len(chosen) // batch)
         self._photos, self._chosen, self._side, self._readers = photos, chosen, side, readers
 
     def epoch(self, number: int, start: int) -> Iterator[Tensor]:
         """Batches (N, 3, side, side), 0..1, from batch ``start`` on; some are read ahead in threads."""
-        orders = self.chosen(number, start)
+        orders = islice(self.chosen(number, start), self.steps - start)
         waiting: deque[list[Future[Tensor]]] = deque()
         pool = ThreadPoolExecutor(self._readers)
         try:
