@@ -79,7 +79,9 @@ def resize(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
     resized = [
         np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method])) for plane in planes
     ]
-    result = torch.from_numpy(np.stack(resized)).clamp_(0, 1)
+    stacked = np.stack(resized)
+    np.clip(stacked, 0, 1, out=stacked)
+    result = torch.from_numpy(stacked)
     return result.unflatten(0, pixels.shape[:2]).to(pixels)
 
 
@@ -129,7 +131,8 @@ def _picture(samples: Samples) -> Picture:
     def upright(planes: NDArray[np.float32]) -> Tensor:
         # (H, W, C) to (1, C, H, W)
         tensor = torch.from_numpy(planes).permute(2, 0, 1)[None]
-        return (tensor.mT if swapped else tensor).flip(mirrored)
+        turned = tensor.mT if swapped else tensor
+        return turned.flip(mirrored) if mirrored else turned  # without axes flip copies all the same
 
     colours = upright(to_srgb(samples.colours, samples.space, samples.profile))
     alpha = (

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from brushwork.errors import InputError
 from brushwork.recipes import read_recipe
 
-STARTS = ("content", "recolored", "noise", "style")
+STARTS = ("content", "recolored", "noise", "style", "feedforward")
 """The starts that ``init`` can name; anything else is a picture file."""
 
 ONE_PASS = {
@@ -189,8 +189,8 @@ class Settings(Frozen):
     )
     init: str = option(
         "start from the content, the content in the painting's colours (as far as twice the strength), "
-        "noise, the style or a picture file",
-        "content|recolored|noise|style|FILE",
+        "noise, the style, what --engine feedforward paints, or a picture file",
+        "content|recolored|noise|style|feedforward|FILE",
         default="content",
         min_length=1,
     )
@@ -431,6 +431,21 @@ class Evaluate(Frozen):
         default=None,
     )
     metric_seed: int = option("seed of the random directions", "N", default=0, ge=0, le=2**31)
+
+
+class Export(Frozen):
+    """A style of the one-pass engine as an ONNX file, for other programs."""
+
+    styles: Annotated[tuple[Style, ...], BeforeValidator(_styles)] = option(
+        "painting, builtin:N or a trained network's file, repeatable, with its weight among several",
+        "ART[:WEIGHT]",
+        min_length=1,
+    )
+    numbers: Literal["float32", "float16", "int8"] = option(
+        "how weights are kept: whole, in half the bytes, or a quarter", default="float32"
+    )
+    output: str | None = option("the file [ART.onnx]", "MODEL.onnx", default=None)
+    overwrite: bool = option("replace a file that exists", default=False)
 
 
 # Options that say the same thing twice: the explicit one unsets the recipe's.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from brushwork.context import context_for
@@ -11,6 +13,7 @@ from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
 from brushwork.feedforward import translate
 from brushwork.feedforward.engine import paint as paint_at_once
+from brushwork.feedforward.engine import start_for
 from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
 from brushwork.images import Picture, Source, read_picture
@@ -38,6 +41,8 @@ def run(
         at_once = translate.paint if translate.translates(job) else paint_at_once
         yield from at_once(job, pictures, context)
         return
+    if job.init == "feedforward" and state is None:
+        pictures = replace(pictures, init=start_for(job, pictures, context))
     if encoder is None:
         encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     yield from paint(job, pictures, encoder, context, state)
@@ -48,7 +53,6 @@ def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
 
     Raises InputError for one that cannot be read.
     """
-
     given = job.content if content is None else content
     return sources_of(job, given, [style.path for style in job.styles])
 
@@ -56,12 +60,13 @@ def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
 def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sources:
     """Read a job's pictures, each of ``styles`` unless it is a network's.
 
-    The engine that paints at once looks at paintings only when it does not know them yet.
+    The engine that paints at once looks at paintings only when it does not know them yet. Raises InputError
+    for a picture that cannot be read.
     """
 
-    def read(source: Source, needed: int | None = None) -> Picture:
+    def read(source: Source, needed: int | None) -> Picture:
         # Those that fit are read whole: a recipe's own filter sees every pixel.
-        if isinstance(source, str) and needed and is_huge(source, needed):
+        if isinstance(source, (str, Path)) and needed and is_huge(source, needed):
             return read_shrunk(source, needed)
         return read_picture(source, max_pixels=job.max_pixels)
 
@@ -69,6 +74,7 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sourc
     stroke = size and math.ceil(size * job.stroke_size / 100 * max(job.style_scales))
     paintings = [style for style in styles if not (isinstance(style, (str, Path)) and is_network(str(style)))]
     if job.engine == "feedforward":
-        return Sources(read(content, size), Paintings([Painting(style, read) for style in paintings]))
+        unread = [Painting(style, partial(read, needed=stroke)) for style in paintings]
+        return Sources(read(content, size), Paintings(unread))
     init = None if job.init in STARTS else read(job.init, size)
     return Sources(read(content, size), [read(style, stroke) for style in paintings], init)

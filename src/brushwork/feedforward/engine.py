@@ -20,9 +20,9 @@ from brushwork.feedforward.paintings import Paintings
 from brushwork.feedforward.plan import Plan, make_plan
 from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
 from brushwork.images import Picture, resize
-from brushwork.jobs import BUILTIN, Stylize, is_network
+from brushwork.jobs import BUILTIN, Style, Stylize, is_network
 from brushwork.margins import without_margin
-from brushwork.optimize.engine import Sources, finished_picture
+from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
 
 NOTHING = Losses(math.nan, math.nan, math.nan, math.nan)
@@ -68,7 +68,21 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
         plan=str(plan),
     )
     painted = yield from _passes(job, brush, prepared.photo, sources, plan, context)
-    yield Finished(finished_picture(prepared.restore(painted), sources.content), NOTHING, 0)
+    yield Finished(like_the_photo(prepared.restore(painted), sources.content), NOTHING, 0)
+
+
+def start_for(job: Stylize, sources: Sources, context: Context) -> Picture:
+    """Where the engine ``optimize`` starts from with ``init`` "feedforward": as far as twice the strength."""
+    changes = {
+        "engine": "feedforward",
+        "strength": min(1.0, 2 * job.strength),
+        "init": "content",
+        "tile": None,
+    }
+    for event in paint(job.model_copy(update=changes), sources, replace(context, dtype=torch.float32)):
+        if isinstance(event, Finished):
+            return event.picture
+    raise AssertionError("an engine ends with Finished")
 
 
 def _resized(job: Stylize, pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -98,9 +112,10 @@ def _passes(
 def _pass(
     brush: Brush, photo: Tensor, tile: int | None, backend: str, context: Context
 ) -> Generator[Swept, None, Tensor]:
-    """One pass over a photo (1, 3, H, W); the picture is clipped and on the CPU."""
+    """One pass over a photo (1, 3, H, W); the picture is in 0..1 and on the CPU."""
     height, width = photo.shape[-2:]
-    whole = pad(photo, (0, -width % LATTICE, 0, -height % LATTICE), "reflect")
+    beyond = (0, -width % LATTICE, 0, -height % LATTICE)
+    whole = pad(photo, beyond, "reflect") if any(beyond) else photo
     if backend == "onnxruntime":
         painted = shelf.runtime(brush.key, torch.get_num_threads()).paint(whole, brush.condition)
     else:
@@ -113,7 +128,7 @@ def _pass(
             parts = tiled.steps(network, whole.shape[-2], whole.shape[-1], tile)
             sweep = tiled.paint(network, whole, affines, tile)
             painted = yield from _told_of(sweep, parts)
-    return painted[..., :height, :width].cpu().clamp(0, 1)
+    return painted[..., :height, :width].cpu()
 
 
 def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:
@@ -125,7 +140,7 @@ def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swep
         except StopIteration as stop:
             return stop.value
         done += 1
-        yield Swept(1, done, parts)
+        yield Swept(1, done, parts, {})
 
 
 # ---------------------------------------------------------------------------------------------- styles
@@ -149,7 +164,7 @@ def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
     if not is_network(first):
         return Brush(shelf.ARBITRARY, embedded.arbitrary(), _style_vector(job, sources, prepared), 1.0)
     if BUILTIN.fullmatch(first):
-        return Brush(shelf.BUILTIN_STYLES, embedded.MULTISTYLE, _mixture(job), job.strength)
+        return Brush(shelf.BUILTIN_STYLES, embedded.MULTISTYLE, mixture(job.styles), job.strength)
     if len(job.styles) > 1:
         raise InputError(f"--style {first} is a network of its own and cannot be blended: give it alone")
     key = shelf.key_of(first)
@@ -167,17 +182,17 @@ def _told(job: Stylize) -> str:
     return first if is_file else f"{embedded.PACKAGE} {embedded.VERSION}"
 
 
-def _mixture(job: Stylize) -> Tensor:
-    """The weights of the built-in styles, (26), that add up to 1."""
-    mixture = torch.zeros(embedded.STYLES)
-    for style in job.styles:
+def mixture(styles: Sequence[Style]) -> Tensor:
+    """The weights of built-in styles, (26), that add up to 1. Raises InputError for a number above 25."""
+    weights = torch.zeros(embedded.STYLES)
+    for style in styles:
         found = BUILTIN.fullmatch(style.path)
         assert found is not None, "jobs check that styles are of one kind"
         number = int(found[1])
         if number >= embedded.STYLES:
             raise InputError(f"--style {style.path}: there are builtin:0 to builtin:{embedded.STYLES - 1}")
-        mixture[number] += style.weight
-    return mixture / mixture.sum()
+        weights[number] += style.weight
+    return weights / weights.sum()
 
 
 def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Tensor:

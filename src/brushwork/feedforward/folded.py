@@ -152,8 +152,9 @@ class FoldedNet:
         return self.picture(run(self.decoder, x, affines, measured))
 
     def picture(self, last: Tensor) -> Tensor:
-        """What the last stage puts out, unfolded."""
-        return unfolded(last, 4)[:, :3].float().contiguous()
+        """What the last stage puts out, unfolded, in 0..1."""
+        picture = unfolded(last, 4)[:, :3].float().contiguous()
+        return picture.clamp_(0, 1) if self.settings.output == "linear" else picture
 
 
 def run(

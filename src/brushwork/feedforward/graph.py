@@ -30,7 +30,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
-    def constant(self, name: str, values: Tensor | NDArray[Any] | list[int]) -> str:
+    def constant(self, name: str, values: Tensor | NDArray[Any] | list[int] | np.float32) -> str:
         """A constant; the same name is made once."""
         if isinstance(values, Tensor):
             values = values.detach().float().cpu().contiguous().numpy()
@@ -62,8 +62,8 @@ def make_model(
 ) -> Any:
     """The network under conditions (n) as an ONNX model from ``photo`` to ``painting``.
 
-    Both are (1, 3, height, width), RGB, 0..1, their sides multiples of 4; ``about`` is written into it.
-    Unless ``fixed``, γ and β of each normalisation are inputs, named as ``affines`` names them.
+    Both are (1, 3, height, width), RGB, 0..1; ``about`` is written into it. Unless ``fixed``, γ and β of each
+    normalisation are inputs, named as ``affines`` names them, and sides are multiples of 4.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -71,7 +71,10 @@ def make_model(
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
     graph = Graph()
-    graph.add("Identity", OUTPUT, _build(graph, network))
+    if fixed:
+        _cropped(graph, _build(graph, network, _filled_up(graph)))
+    else:
+        graph.add("Identity", OUTPUT, _build(graph, network, INPUT))
     given = affines(network, condition)
     inputs = [described(INPUT, PICTURE)]
     if fixed:
@@ -100,10 +103,26 @@ def affines(network: StyleNet, condition: Tensor | None) -> dict[str, Tensor]:
     return found
 
 
-def _build(graph: Graph, network: StyleNet) -> str:
+def _filled_up(graph: Graph) -> str:
+    """The photo, mirrored beyond its lower and right edge until its sides are multiples of 4."""
+    size = graph.add("Shape", "photo.size", INPUT, start=2, end=4)
+    rest = graph.add(
+        "Mod", "photo.rest", graph.add("Neg", "photo.negative", size), graph.constant("four", [4])
+    )
+    margins = graph.add("Concat", "photo.margins", graph.constant("none", [0] * 6), rest, axis=0)
+    return graph.add("Pad", "photo.filled", INPUT, margins, mode="reflect")
+
+
+def _cropped(graph: Graph, x: str) -> None:
+    """The painting at the photo's size."""
+    begin, axes = graph.constant("begin", [0, 0]), graph.constant("axes", [2, 3])
+    graph.add("Slice", OUTPUT, x, begin, "photo.size", axes)
+
+
+def _build(graph: Graph, network: StyleNet, photo: str) -> str:
     """The stages one after the other; gives the name of the last one's output."""
     stages = {name: stage for name, stage in network.named_modules() if isinstance(stage, Stage)}
-    x = _first(graph, stages["down.0"])
+    x = _first(graph, photo, stages["down.0"])
     x = graph.padded("down.1.pad", x, (1, 1, 0, 0), "edge")
     weight = halving(kernel_of(stages["down.1"])[0]).movedim(3, 1).flatten(1, 3)
     x = _finish(graph, "down.1", _convolved(graph, "down.1", x, stages["down.1"], weight), stages["down.1"])
@@ -122,10 +141,10 @@ def _build(graph: Graph, network: StyleNet) -> str:
     return _last(graph, x, stages["last"])
 
 
-def _first(graph: Graph, stage: Stage) -> str:
+def _first(graph: Graph, photo: str, stage: Stage) -> str:
     kernel = kernel_of(stage)[0]
     margin = kernel.shape[-1] // 2
-    x = graph.padded("down.0.pad", INPUT, (margin,) * 4, "reflect")
+    x = graph.padded("down.0.pad", photo, (margin,) * 4, "reflect")
     x = graph.add("SpaceToDepth", "down.0.folded", x, blocksize=2)
     # SpaceToDepth counts the channels of a pixel first.
     weight = folding(kernel).movedim(2, 0).flatten(3, 5).flatten(0, 2)
@@ -139,7 +158,11 @@ def _last(graph: Graph, x: str, stage: Stage) -> str:
     x = graph.add("SpaceToDepth", "last.folded", x, blocksize=2)
     x = _convolved(graph, "last", x, stage, weight.flatten(3, 5).flatten(0, 2))
     x = _finish(graph, "last", x, stage, folded=True)
-    return graph.add("DepthToSpace", "last.unfolded", x, blocksize=2, mode="CRD")
+    x = graph.add("DepthToSpace", "last.unfolded", x, blocksize=2, mode="CRD")
+    if stage.activation == "sigmoid":
+        return x
+    ends = [graph.constant(f"last.{end}", np.float32(value)) for end, value in (("black", 0), ("white", 1))]
+    return graph.add("Clip", "last.clipped", x, *ends)
 
 
 def _plain(graph: Graph, name: str, x: str, stage: Stage) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,7 @@ class UNet(nn.Module):
         self.first = _stage(3, channels[0], 7)
         self.down = nn.ModuleList(
             nn.Sequential(_stage(a, b, 3, 2), _stage(b, b))
-            for a, b in zip(channels, channels[1:], strict=False)
+            for a, b in pairwise(channels)
         )
         self.up = nn.ModuleList(
             _stage(below + beside, beside)

@@ -289,8 +289,13 @@ def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tens
 
 
 def finished_picture(image: Tensor, content: Picture) -> Picture:
-    """The result with the photo's alpha, depth and resolution."""
+    """The result, clipped, with the photo's alpha, depth and resolution."""
+    return like_the_photo(image.detach().float().cpu().clamp(0, 1), content)
+
+
+def like_the_photo(pixels: Tensor, content: Picture) -> Picture:
+    """Pixels (1, 3, H, W) in 0..1 with the photo's alpha, depth and resolution."""
     alpha = content.alpha
     if alpha is not None:
-        alpha = resize(alpha, image.shape[-2], image.shape[-1], "lanczos")
-    return Picture(image.detach().float().cpu().clamp(0, 1), alpha, content.bits, content.dpi)
+        alpha = resize(alpha, pixels.shape[-2], pixels.shape[-1], "lanczos")
+    return Picture(pixels, alpha, content.bits, content.dpi)

@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
-from brushwork.jobs import Evaluate, Settings, Stylize, Variations, build
+from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations, build
 from brushwork.surfaces import gan, train
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
@@ -341,6 +341,49 @@ def recipes(name: Annotated[str | None, Parameter(help="print this recipe whole"
     table((name, read_recipe(name).description) for name in names())
 
 
+def styles(
+    photo: Annotated[str | None, Parameter(help="the sheet's photo [a cat]")] = None,
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Parameter(name=["--output", "-o"], metavar="SHEET.png", help="sheet of the built-in styles"),
+    ] = None,
+    overwrite: Annotated[
+        bool, Parameter(help="replace a file that exists", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+) -> None:
+    """List the styles of --engine feedforward; with -o show PHOTO in each of the built-in ones."""
+    if photo is not None and output is None:
+        raise InputError("the sheet's name is missing: brushwork styles PHOTO -o SHEET.png")
+    from brushwork.surfaces.styles import draw_styles, list_styles
+
+    if output is None:
+        list_styles()
+    else:
+        draw_styles(photo, output, overwrite=overwrite, quiet=quiet)
+
+
+def export(
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+    ] = False,
+    **options: Any,
+) -> None:
+    """Write a style of --engine feedforward as an ONNX file, and compare what it paints with PyTorch's.
+
+    Its input ``photo`` and output ``painting`` are (1, 3, height, width), RGB, 0..1, of any size.
+    """
+    given = typed(options)
+    if "styles" not in given:
+        raise InputError("--style ART is missing: brushwork export --style ART -o MODEL.onnx")
+    from brushwork.surfaces.styles import write_export
+
+    write_export(build(Export, given), as_json=json_)
+
+
 def doctor(
     *,
     fetch: Annotated[
@@ -410,6 +453,8 @@ _SCORED = {name: field for name, field in Evaluate.model_fields.items() if name 
 app.command(with_options(evaluate, {"Judging": _SCORED}), name="evaluate")
 app.command(resume)
 app.command(recipes)
+app.command(styles)
+app.command(with_options(export, {"Export": Export.model_fields}), name="export")
 app.command(doctor)
 app.command(demo)
 app.command(train.app)
