@@ -55,8 +55,7 @@ class UNet(nn.Module):
         channels = self.settings.channels
         self.first = _stage(3, channels[0], 7)
         self.down = nn.ModuleList(
-            nn.Sequential(_stage(a, b, 3, 2), _stage(b, b))
-            for a, b in pairwise(channels)
+            nn.Sequential(_stage(a, b, 3, 2), _stage(b, b)) for a, b in pairwise(channels)
         )
         self.up = nn.ModuleList(
             _stage(below + beside, beside)

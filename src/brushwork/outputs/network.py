@@ -158,7 +158,7 @@ class NetworkFolder:
             "run_dir": str(self.path),
         }
         if verdict:
-            report["scores"] = {name: asdict(score) for name, score in verdict.scores.items()}
+            report["scores"] = dict(verdict.scores)
             report["gates"] = [asdict(gate) | {"passed": gate.is_passed} for gate in verdict.gates]
         return report
 

@@ -39,6 +39,7 @@ class Lines(Silence):
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._is_in_epochs = True
 
     def show(self, event: Event) -> None:
         """Print a line if it is time."""
@@ -47,11 +48,13 @@ class Lines(Silence):
             case Preparing():
                 say(f"{event.what}: {event.done} of {event.count}")
             case Started():
+                self._is_in_epochs = event.is_in_epochs
                 say(_headline(event))
             case Stepped() if now - self._last > LINE_EVERY:
                 self._last = now
-                say(f"epoch {event.epoch}, step {event.step}: {_losses(event.means)}")
-            case EpochDone():
+                epoch = f"epoch {event.epoch}, " if self._is_in_epochs else ""
+                say(f"{epoch}step {event.step}: {_losses(event.means)}")
+            case EpochDone() if self._is_in_epochs:
                 self._last = now
                 speed = f"{event.pictures_per_second:.0f} pictures/s"
                 say(f"epoch {event.epoch} done: {_losses(event.means)}, {speed}")
@@ -89,7 +92,7 @@ class Bar(Silence):
         if isinstance(event, Preparing):
             self._bar.update(self._task, total=event.count, completed=event.done, description=event.what)
         elif isinstance(event, Started):
-            self._epochs = event.epochs if _is_whole(event) else 0
+            self._epochs = event.epochs if event.is_in_epochs else 0
             self._bar.console.print(_headline(event), highlight=False)
             self._steps = event.steps
             self._bar.update(self._task, total=event.steps, completed=event.step, description="training")
@@ -99,15 +102,10 @@ class Bar(Silence):
             self._bar.update(self._task, completed=event.step, description=description)
 
 
-def _is_whole(event: Started) -> bool:
-    """Whether the length is told in epochs."""
-    return event.steps == event.epochs * event.steps_per_epoch
-
-
 def _headline(event: Started) -> str:
     sizes = ", ".join(f"{name} {count:,}" for name, count in event.parameters.items())
     length = f"{event.epochs} epochs of {event.steps_per_epoch} steps"
-    what = f"{event.pictures} pictures, {length if _is_whole(event) else f'{event.steps} steps'}"
+    what = f"{event.pictures} pictures, {length if event.is_in_epochs else f'{event.steps} steps'}"
     return f"{what} on {event.device}, {event.precision}; parameters: {sizes}"
 
 

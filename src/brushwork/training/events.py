@@ -23,7 +23,8 @@ class Started:
     parameters: Mapping[str, int]  # by network
     device: str
     precision: str
-    steps: int = 0  # in all
+    steps: int  # in all
+    is_in_epochs: bool  # or the length is told in steps
 
 
 @dataclass(frozen=True)

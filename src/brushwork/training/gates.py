@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,14 +16,6 @@ DARK, BRIGHT = 0.03, 0.97
 BAND, RING = 6, 18  # pixels of the frame looked for, and up to where it is compared with what lies inside
 NEAR = 2  # a window spreads a frequency's energy over so many bins to each side
 SURELY = 0.05  # how much more of dark, bright or frame counts as wrong
-
-
-@dataclass(frozen=True)
-class Score:
-    """``content``: 0 the photo's, 1 the painting's. ``style``: 1 the photo's, 0 the painting's."""
-
-    content: float
-    style: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +37,7 @@ class Gate:
 class Verdict:
     """Scores by who painted, and the gates."""
 
-    scores: Mapping[str, Score]
+    scores: Mapping[str, Mapping[str, float]]
     gates: tuple[Gate, ...]
 
 
@@ -56,22 +48,23 @@ def judge(
     """Judge pictures (N, 3, h, w) that a network made of photos, beside those of the optimise engine.
 
     ``painting`` is (1, 3, H, W). Whatever the photos and the painting themselves have of black, white,
-    lattice or frame is no fault.
+    lattice or frame is no fault. Scores are ``content``: 0 the photo's, 1 the painting's; ``style``: 1 the
+    photo's, 0 the painting's.
     """
     height, width = photos.shape[-2:]
     art = cover(painting, height, width).to(photos)
     scores = {"network": score(criterion, art, photos, made)}
     if optimised is not None:
         scores["optimise engine"] = score(criterion, art, photos, optimised)
-    return Verdict(scores, (*_of_scores(scores), *_of_pixels(art, photos, made)))
+    return Verdict(scores, (*_of_scores(scores), *of_pixels((art, photos), photos, made)))
 
 
-def score(criterion: Criterion, art: Tensor, photos: Tensor, made: Tensor) -> Score:
+def score(criterion: Criterion, art: Tensor, photos: Tensor, made: Tensor) -> Mapping[str, float]:
     """The mean over pictures (N, 3, h, w); ``art`` is the painting at their size."""
     pairs = zip(photos.split(1), made.split(1), strict=True)
     rows = torch.tensor([_score(criterion, art, *pair) for pair in pairs])
     content, style = rows.mean(0).tolist()
-    return Score(content, style)
+    return {"content": content, "style": style}
 
 
 def _score(criterion: Criterion, art: Tensor, photo: Tensor, made: Tensor) -> tuple[float, float]:
@@ -85,28 +78,31 @@ def _score(criterion: Criterion, art: Tensor, photo: Tensor, made: Tensor) -> tu
     return content[0] / max(content[1], 1e-12), float((style[0] / style[2].clamp(min=1e-12)).mean())
 
 
-def _of_scores(scores: Mapping[str, Score]) -> list[Gate]:
+def _of_scores(scores: Mapping[str, Mapping[str, float]]) -> list[Gate]:
     one, peer = scores["network"], scores.get("optimise engine")
-    style = max(0.5, peer.style + 0.3) if peer else 0.7
-    content = max(0.6, peer.content + 0.25) if peer else 0.8
+    style = max(0.5, peer["style"] + 0.3) if peer else 0.7
+    content = max(0.6, peer["content"] + 0.25) if peer else 0.8
     return [
         Gate(
             "style missing",
-            one.style,
+            one["style"],
             min(style, 0.85),
             "the painting's style has hardly been taken on: train longer (--steps), or --style-weight 2",
         ),
         Gate(
             "photo lost",
-            one.content,
+            one["content"],
             min(content, 0.95),
             "the photos can hardly be seen: --style-weight 0.5, or train longer on more photos",
         ),
     ]
 
 
-def _of_pixels(art: Tensor, photos: Tensor, made: Tensor) -> list[Gate]:
-    sources = (art, photos)
+def of_pixels(sources: Sequence[Tensor], photos: Tensor, made: Tensor) -> list[Gate]:
+    """What can be seen to be wrong with pictures (N, 3, h, w) by their pixels alone.
+
+    What the ``sources`` themselves have of it is no fault; frames are those that ``photos`` have not.
+    """
     return [
         Gate(
             "black",
@@ -123,13 +119,13 @@ def _of_pixels(art: Tensor, photos: Tensor, made: Tensor) -> list[Gate]:
         Gate(
             "checkerboard",
             lattice(made),
-            max(3.0, 2 * lattice(photos), 2 * lattice(art)),
+            max(3.0, *(2 * lattice(source) for source in sources)),
             "a lattice of 2 or 4 pixels: train longer, or --tv-weight 3",
         ),
         Gate(
             "frame",
             frame(made, photos),
-            SURELY,
+            SURELY * (1 + 2 / len(made) ** 0.5),  # of a few pictures the own edges do not cancel yet
             "a frame along the edges: train longer, or check the photos and the painting for margins",
         ),
     ]

@@ -226,6 +226,69 @@ class StyleNetTrain(Machine):
         return self
 
 
+class PairedTrain(Machine):
+    """Train a network that makes of inputs what their targets show, from pairs of pictures."""
+
+    inputs: str = option("folder of inputs", "INPUTS", min_length=1)
+    targets: str = option("folder of their targets, of the same names and sizes", "TARGETS", min_length=1)
+    steps: int = option("batches to learn from", "N", default=20_000, ge=1, le=10_000_000)
+    batch: int = option("pairs a step", "N", default=4, ge=1, le=1024)
+    crop: int = option(
+        "side of the squares cut from both; a multiple of 16",
+        "PX",
+        default=256,
+        ge=64,
+        le=2048,
+        multiple_of=16,
+    )
+    l1_weight: float = option(
+        "weight of the pixels' absolute difference", "W", default=1.0, ge=0, allow_inf_nan=False
+    )
+    perceptual_weight: float = option(
+        "weight of the difference of VGG19's features", "W", default=0.5, ge=0, allow_inf_nan=False
+    )
+    adversarial_weight: float = option(
+        "weight of a discriminator of patches, for crisper strokes; 0 for none",
+        "W",
+        default=0.0,
+        ge=0,
+        le=100,
+    )
+    width: int = option("channels at full size, doubled with each halving", "N", default=32, ge=4, le=256)
+    depth: int = option("how often the picture is halved", "N", default=4, ge=1, le=6)
+    from_network: str | None = option(
+        "start from this network instead of random weights", "NET.safetensors", default=None
+    )
+    learning_rate: float = option(
+        "Adam's rate, warmed up, then a cosine to 0", "LR", default=5e-4, gt=0, le=1
+    )
+    average: float = option(
+        "decay of the running mean of the weights, which is the result; 0 for none",
+        "F",
+        default=0.999,
+        ge=0,
+        lt=1,
+    )
+    held_back: int = option("pairs to judge by that are not learnt from", "N", default=8, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _check(self) -> PairedTrain:
+        if self.accumulate > self.batch:
+            raise ValueError(
+                f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
+            )
+        return self
+
+
+class MakePairs(Frozen):
+    """Paint photos as pairs to train from."""
+
+    output: str | None = option(
+        "folder for inputs/ and targets/; pairs that are there are kept", "DIR", default=None
+    )
+    count: int | None = option("paint only so many of the photos, drawn by the seed", "N", default=None, ge=1)
+
+
 class NetworkFiles(Frozen):
     """Where a network's training writes and how often."""
 

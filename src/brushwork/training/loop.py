@@ -131,7 +131,7 @@ def train(
     total = min(plan.epochs * batches.steps, plan.steps or sys.maxsize)
     yield Started(
         task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
-        context.precision, total,
+        context.precision, total, plan.steps is None,
     )  # fmt: skip
     speed = 0.0
     while place.step < total:

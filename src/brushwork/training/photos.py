@@ -7,12 +7,12 @@ import math
 import os
 import tarfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from brushwork.training.datasets import Shuffled
 HUGGING_FACE = "hf:"
 ZOOM = 1.5  # a crop takes between all of a photo's short side and this part of it
 AHEAD = 2  # batches read while one is learnt from
+Loaded = TypeVar("Loaded")
 
 
 class Reader(Protocol):
@@ -140,12 +141,16 @@ class Photos:
         """Where a picture comes from."""
         return self._reader.names[index]
 
+    def source(self, index: int) -> Source:
+        """A picture as ``read_picture`` takes it."""
+        return self._reader.read(index)
+
     def read(self, index: int, instead: Callable[[int], int] = lambda index: index + 1) -> Tensor:
         """A photo (1, 3, H, W), 0..1. Raises InputError when none can be read."""
         for _ in range(len(self)):
             if index not in self._bad:
                 try:
-                    return read_picture(self._reader.read(index)).pixels
+                    return read_picture(self.source(index)).pixels
                 except InputError as error:
                     self._bad.add(index)
                     self.troubles.append(f"{self.name(index)}: {str(error).partition(': ')[2] or error}")
@@ -219,17 +224,8 @@ class Crops(Shuffled):
     def epoch(self, number: int, start: int) -> Iterator[Tensor]:
         """Batches (N, 3, side, side), 0..1, from batch ``start`` on; some are read ahead in threads."""
         orders = islice(self.chosen(number, start), self.steps - start)
-        waiting: deque[list[Future[Tensor]]] = deque()
-        pool = ThreadPoolExecutor(self._readers)
-        try:
-            for order in orders:
-                waiting.append([pool.submit(self._crop, number, int(place)) for place in order])
-                if len(waiting) > AHEAD:
-                    yield _joined(waiting.popleft())
-            while waiting:
-                yield _joined(waiting.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for crops in ahead(orders, lambda place: self._crop(number, place), self._readers):
+            yield torch.cat(crops)
 
     def _crop(self, epoch: int, place: int) -> Tensor:
         draws = np.random.default_rng((self._seed, epoch, place))  # the same in any order of reading
@@ -240,8 +236,19 @@ class Crops(Shuffled):
         return random_crop(photo, self._side, draws)
 
 
-def _joined(batch: Sequence[Future[Tensor]]) -> Tensor:
-    return torch.cat([one.result() for one in batch])
+def ahead(orders: Iterable[Tensor], load: Callable[[int], Loaded], readers: int) -> Generator[list[Loaded]]:
+    """What ``load`` gives for each number of each order, while threads load the next orders."""
+    waiting: deque[list[Future[Loaded]]] = deque()
+    pool = ThreadPoolExecutor(readers)
+    try:
+        for order in orders:
+            waiting.append([pool.submit(load, number) for number in order.tolist()])
+            if len(waiting) > AHEAD:
+                yield [one.result() for one in waiting.popleft()]
+        while waiting:
+            yield [one.result() for one in waiting.popleft()]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def random_crop(photo: Tensor, side: int, draws: np.random.Generator) -> Tensor:

@@ -26,7 +26,7 @@ from brushwork.training.gates import Verdict, judge
 from brushwork.training.jobs import StyleNetTrain
 from brushwork.training.loop import Plan, train
 from brushwork.training.perceptual import Balance, Criterion, calibrated, make_criterion
-from brushwork.training.photos import Crops, Photos, middle, open_photos, split
+from brushwork.training.photos import Crops, middle, open_photos, split
 from brushwork.training.processes import Alone, Processes
 from brushwork.training.stylenet import INPUTS, Stylise
 
@@ -39,7 +39,7 @@ class StyleNetRun:
     """A training that is ready: its task, photos, events, and the judge of its end."""
 
     task: Stylise
-    photos: Photos
+    troubles: list[str]  # what was left out of the photos; more may come while they are read
     reference: dict[str, Any]  # what was measured before; a training that is resumed needs it
     notes: list[str]
     events: Generator[Event]
@@ -96,7 +96,7 @@ def run_stylenet(
     )
     events = train(task, crops, plan, context, state)
     notes = _notes(job, len(learnt), painting)
-    return StyleNetRun(task, photos, reference, notes, events, painting, held_back)
+    return StyleNetRun(task, photos.troubles, reference, notes, events, painting, held_back)
 
 
 def _network(job: StyleNetTrain) -> StyleNet:
