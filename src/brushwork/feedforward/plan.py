@@ -83,6 +83,14 @@ def learnt(ratio: float) -> float:
     return min(max(ratio, KNOWN[0]), KNOWN[1])
 
 
+def opacity(strength: float) -> float:
+    """How much of its picture is taken of a network that takes the strength as an input.
+
+    Below half the photo shows through, so that it is the photo itself at 0, which no network gives back.
+    """
+    return min(1.0, 2 * strength)
+
+
 def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(16, round(size[0] * factor)), max(16, round(size[1] * factor))
 

@@ -67,7 +67,9 @@ class UNet(nn.Module):
         """Translate pictures; sides that cannot be halved so often are mirrored at their ends."""
         height, width = image.shape[-2:]
         multiple = 2**self.settings.depth
-        x = self.first(_enlarged(image, -height % multiple, -width % multiple))
+        # To two positions at least where it is smallest: one could not be mirrored there.
+        down, across = (max(-side % multiple, 2 * multiple - side) for side in (height, width))
+        x = self.first(_enlarged(image, down, across))
         passed: list[Tensor] = []
         for stage in self.down:
             passed.append(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
@@ -28,7 +29,7 @@ from brushwork.training.gates import Verdict
 from brushwork.training.jobs import NetworkFiles
 
 REFERENCE, NETWORK, VERDICT = "reference.safetensors", "network.safetensors", "verdict.json"
-SAMPLES = "samples_"
+SAMPLES, BOARD = "samples_", "tensorboard"
 SHOWN = 4  # photos on a sheet of samples
 LINE_EVERY = 50  # steps: of the log, means over so many
 
@@ -60,7 +61,7 @@ class NetworkFolder:
         memory: dict[str, Any] = state["folder"] if state else {}
         self._curve: list[list[float]] = memory["curve"].tolist() if memory else []
         self._names: list[str] = memory.get("names", [])
-        self._board = _Board(self.path / "tensorboard") if wanted.tensorboard else None
+        self._board: _Board | None = None
         self._latest: Checkpoint | None = None
         self.finished: Finished | None = None
         self.started: Started | None = None
@@ -74,7 +75,9 @@ class NetworkFolder:
         """Write the job and what was measured before; what a replaced training left behind goes."""
         if not self._wanted.resume:
             for path in self.path.iterdir():
-                if _is_ours(path.name):
+                if path.name == BOARD and path.is_dir():
+                    shutil.rmtree(path)
+                elif _is_ours(path.name):
                     path.unlink()
         if reference is not None:
             checkpoint_file.save(self.path / REFERENCE, reference)
@@ -85,6 +88,8 @@ class NetworkFolder:
         match event:
             case Started():
                 self.started = event
+                if self._wanted.tensorboard:
+                    self._board = _Board(self.path / BOARD, event.step)
             case Stepped():
                 self._names = list(event.losses)
                 self._curve.append(list(event.losses.values()))
@@ -201,11 +206,13 @@ def _log(curve: list[list[float]], names: list[str]) -> bytes:
 class _Board:
     """TensorBoard's files. Raises MissingExtraError without it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         try:
-            self._writer: Any = import_module("torch.utils.tensorboard").SummaryWriter(str(folder))
+            board: Any = import_module("torch.utils.tensorboard")
         except ImportError as error:
             raise MissingExtraError("--tensorboard needs an extra: pip install 'brushwork[train]'") from error
+        # What a killed training told of steps that are now done again is forgotten.
+        self._writer = board.SummaryWriter(str(folder), purge_step=step + 1)
 
     def losses(self, event: Stepped) -> None:
         for name, value in event.losses.items():

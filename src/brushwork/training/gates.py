@@ -157,7 +157,7 @@ def _peak(grey: Tensor, period: int) -> float:
     width = grey.shape[-1] // 4 * 4
     window = torch.hann_window(width, periodic=True, device=grey.device)
     power = torch.fft.rfft(grey[..., :width] * window).abs().square().mean((0, 1))
-    at, reach = width // period, max(8, width // 16)
+    at, reach = width // period, max(6, width // 24)
     beside = [
         power[i]
         for i in range(at - reach, at + reach + 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from brushwork.errors import InputError
+from brushwork.feedforward.plan import opacity
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
 from brushwork.losses import total_variation
 from brushwork.training.jobs import StyleNetTrain
@@ -19,15 +20,14 @@ from brushwork.training.perceptual import STROKES, Criterion
 INPUTS = ("strength", "stroke_size")
 WARMUP = 50  # steps
 NOISE = 0.03  # deviation of what a video's grain is like
-IDENTITY = 10.0  # weight of the photo itself at strength 0
+INPUTS_FASTER = 10.0  # times the rate of the other weights
 FULL = 0.5  # share of the pictures painted at full strength: what most will ask for
 
 
 class Stylise:
     """Johnson et al.'s training (arXiv 1603.08155) with strength and stroke size as inputs of the network.
 
-    At strength s the style weighs s², and the pixels' distance to the photo (1 - s)²: at 0 the network
-    gives the photo back.
+    At strength s the style weighs s², and below half the photo shows through, as it does when one paints.
     """
 
     name = "stylenet"
@@ -42,11 +42,12 @@ class Stylise:
         self.network, self.criterion = network, criterion
         self.learning_rate = job.learning_rate
         self._job, self._shown = job, shown
-        learnt = unfrozen(network, job.freeze)
-        optimizer = torch.optim.Adam(learnt, job.learning_rate)
         schedule = cosine(job.steps, warmup=min(WARMUP, job.steps // 10))
+        # Of a short training the last tenth: its beginning would linger in a longer mean.
+        average = min(job.average, max(0.0, 1 - 10 / job.steps))
+        optimizer = _adam(unfrozen(network, job.freeze), job.learning_rate)
         self.learners: Mapping[str, Learner] = {
-            "network": Learner(network, optimizer, schedule=schedule, average=job.average)
+            "network": Learner(network, optimizer, schedule=schedule, average=average)
         }
 
     def step(self, batch: Tensor) -> Mapping[str, Tensor]:
@@ -55,18 +56,17 @@ class Stylise:
         batch = batch.contiguous(memory_format=torch.channels_last)
         strengths, stroke = self._drawn(len(batch), batch.device)
         condition = conditions(self.network.settings, strengths, STROKES[stroke])
-        painted = self.network(batch, condition).float()
+        painted = shown_through(batch, self.network(batch, condition).float(), strengths)
         features = criterion.features(painted)
         content = criterion.content(features, criterion.of_photos(batch)).mean()
         style = criterion.weighted(criterion.style(features, stroke))
         style = job.style_weight * (strengths.square() * style).mean()
         loss = job.content_weight * content + style
-        away = (painted - batch).square().mean((1, 2, 3))
-        loss = loss + IDENTITY * ((1 - strengths).square() * away).mean()
         loss = loss + job.tv_weight * total_variation(painted, form="mean") / len(batch)
         losses = {"content": content, "style": style}
         if job.steadiness:
-            again = self.network(batch + NOISE * torch.randn_like(batch), condition).float()
+            noisy = batch + NOISE * torch.randn_like(batch)
+            again = shown_through(batch, self.network(noisy, condition).float(), strengths)
             losses["unsteadiness"] = unsteady = (painted - again).square().mean()
             loss = loss + job.steadiness * unsteady
         self.learners["network"].minimise(loss)
@@ -119,7 +119,14 @@ def paint(network: StyleNet, photos: Tensor, *, strength: float = 1.0, stroke: f
     """Photos (N, 3, H, W) as a network of one style paints them, 0..1."""
     strengths = torch.full((1,), strength, device=photos.device)
     condition = conditions(network.settings, strengths, stroke)
-    return torch.cat([network(photo, condition) for photo in photos.split(1)]).float().clamp(0, 1)
+    made = torch.cat([network(photo, condition) for photo in photos.split(1)]).float().clamp(0, 1)
+    return shown_through(photos, made, strengths) if "strength" in network.settings.conditions else made
+
+
+def shown_through(photos: Tensor, painted: Tensor, strengths: Tensor) -> Tensor:
+    """Painted pictures (N, 3, h, w) through which their photos show at low strengths (N,) or (1,)."""
+    shares = strengths.new_tensor([opacity(strength) for strength in strengths.tolist()])
+    return photos.lerp(painted, shares.view(-1, 1, 1, 1))
 
 
 def conditions(settings: StyleNetSettings, strengths: Tensor, stroke: float) -> Tensor | None:
@@ -129,8 +136,17 @@ def conditions(settings: StyleNetSettings, strengths: Tensor, stroke: float) -> 
     return torch.stack([known[name] for name in names], dim=1) if names else None
 
 
-def unfrozen(network: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
-    """The parameters to learn: all but those a pattern names, as in ``down``, ``blocks.0`` or ``*.conv``.
+def _adam(parameters: Mapping[str, nn.Parameter], rate: float) -> torch.optim.Adam:
+    """Adam, faster for what the inputs change: numbers about 1, where kernels are about 0.05."""
+    groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    for name, parameter in parameters.items():
+        groups[name.endswith("_by")].append(parameter)
+    rates = {False: rate, True: INPUTS_FASTER * rate}
+    return torch.optim.Adam([{"params": group, "lr": rates[key]} for key, group in groups.items() if group])
+
+
+def unfrozen(network: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Parameter]:
+    """The parameters to learn by name: all but those a pattern names (``down``, ``blocks.0``, ``*.conv``).
 
     Raises InputError for a pattern that names nothing, and when nothing is left to learn.
     """
@@ -144,4 +160,4 @@ def unfrozen(network: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
         frozen |= found
     if len(frozen) == len(named):
         raise InputError(f"--freeze {' '.join(patterns)}: nothing is left to learn")
-    return [parameter for name, parameter in named.items() if name not in frozen]
+    return {name: parameter for name, parameter in named.items() if name not in frozen}
