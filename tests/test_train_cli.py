@@ -254,7 +254,7 @@ def test_paired_options_change_the_network(studio: Studio) -> None:
     usual = losses()
     assert losses() == usual
     for option, value in {
-        "--batch": "3", "--crop": "48", "--l1-weight": "2", "--perceptual-weight": "1", "--width": "5",
+        "--batch": "3", "--crop": "80", "--l1-weight": "2", "--perceptual-weight": "1", "--width": "5",
         "--depth": "3", "--learning-rate": "0.01", "--seed": "2", "--precision": "bfloat16",
     }.items():  # fmt: skip
         assert losses(option, value) != usual, option
