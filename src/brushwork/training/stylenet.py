@@ -27,7 +27,7 @@ FULL = 0.5  # share of the pictures painted at full strength: what most will ask
 class Stylise:
     """Johnson et al.'s training (arXiv 1603.08155) with strength and stroke size as inputs of the network.
 
-    At strength s the style weighs s², and below half the photo shows through, as it does when one paints.
+    At strength s the style weighs s², and the photo shows through as it does when one paints.
     """
 
     name = "stylenet"
@@ -117,7 +117,7 @@ class Stylise:
 @torch.no_grad()
 def paint(network: StyleNet, photos: Tensor, *, strength: float = 1.0, stroke: float = 1.0) -> Tensor:
     """Photos (N, 3, H, W) as a network of one style paints them, 0..1."""
-    strengths = torch.full((1,), strength, device=photos.device)
+    strengths = torch.full((1,), float(strength), device=photos.device)
     condition = conditions(network.settings, strengths, stroke)
     made = torch.cat([network(photo, condition) for photo in photos.split(1)]).float().clamp(0, 1)
     return shown_through(photos, made, strengths) if "strength" in network.settings.conditions else made
