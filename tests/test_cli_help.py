@@ -13,7 +13,20 @@ import pytest
 from brushwork.surfaces.cli import app, call
 
 PINNED = Path(__file__).parent / "help"
-COMMANDS = ["brushwork", "stylize", "resume", "recipes", "doctor", "demo", "evaluate", "plan", "sheet", "gan"]
+COMMANDS = [
+    "brushwork",
+    "stylize",
+    "resume",
+    "recipes",
+    "styles",
+    "export",
+    "doctor",
+    "demo",
+    "evaluate",
+    "plan",
+    "sheet",
+    "gan",
+]
 DEEPER = ["gan train", "gan sample", "gan score"]
 
 

@@ -77,11 +77,18 @@ class Change:
     seen: Look = picture
 
 
+# The quick options that say how pixels are optimised, left out.
+BARE: dict[str, Value] = dict.fromkeys(
+    ("coarsest", "init", "steps", "scales", "content_layers", "style_layers", "weights"), None
+)
+PASS: dict[str, Value] = {**BARE, "engine": "feedforward"}
 FILM: dict[str, Value] = {"record": "film"}
 TABLE: dict[str, Change] = {
     # the job
     "content": Change(["photo.png", "painting.png"]),
     "styles": Change([["painting.png"], ["photo.png"], ["painting.png:1", "photo.png:3"]]),
+    "engine": Change(["optimize", "feedforward"], BARE, seen=of_json("engine", "evaluations")),
+    "backend": Change(["torch", "onnxruntime"], PASS, seen=of_json("plan")),
     "recipe": Change([None, "tf-blog", "keras-example"]),
     "device": Change(["cpu", "cuda:99"], seen=status),
     "precision": Change(["float32", "bfloat16"], seen=of_json("precision", "losses")),
@@ -150,7 +157,7 @@ TABLE: dict[str, Change] = {
     "steps": Change([2, 3], seen=of_json("evaluations")),
     "epochs": Change([1, 2], {"steps_per_epoch": 2}, seen=of_json("evaluations")),
     "steps_per_epoch": Change([1, 2], {"epochs": 2}, seen=of_json("evaluations")),
-    "init": Change(["content", "recolored", "noise", "style", "other.png"]),
+    "init": Change(["content", "recolored", "noise", "style", "feedforward", "other.png"]),
     "clip": Change([False, True], STRIDES | {"keep": "last"}),
     "keep": Change(["last", "best", "after-best"], STRIDES),
     "rounding": Change(["round", "truncate"]),
@@ -195,7 +202,10 @@ def test_option_changes_its_target(option: str, desk: Desk, network_file: Path) 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_choice_is_tried(option: str) -> None:
     annotation: Any = OPTIONS[option].annotation
-    if get_origin(annotation) is Literal and option != "precision":  # "auto" is one of its others
+    if get_origin(annotation) is Literal and option not in (
+        "precision",
+        "backend",
+    ):  # "auto" is one of the others
         assert set(TABLE[option].values) == set(get_args(annotation))
 
 

@@ -83,6 +83,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "snapshot_start": st.booleans(),
     "content": words,
     "styles": st.lists(st.builds(Style, path=words, weight=positive), min_size=1, max_size=4),
+    "engine": st.just("optimize"),  # the other refuses most of the rest
+    "backend": st.sampled_from(["auto", "torch", "onnxruntime"]),
     "recipe": st.sampled_from(names()),
     "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:7"]),
     "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
@@ -102,6 +104,17 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     },
 }  # fmt: skip
 EPOCHS = {"epochs": st.integers(1, 10**6), "steps_per_epoch": st.integers(1, 10**6)}
+
+
+def test_one_pass_takes_what_it_looks_at() -> None:
+    job = job_of(engine="feedforward", size=64, strength=0.3, color="lock", seed=3, recipe="draft")
+    assert Stylize.from_json(job.to_json()) == job
+    assert (job.strength, job_of(engine="feedforward").strength) == (0.3, 1)
+    assert "--tv-weight says how pixels are optimised" in refused(engine="feedforward", tv_weight=1)
+    assert job_of(styles=["builtin:7", "builtin:3:2"], engine="feedforward").styles == (
+        Style(path="builtin:7"),
+        Style(path="builtin:3", weight=2),
+    )
 
 
 def test_every_field_is_drawn() -> None:

@@ -102,11 +102,12 @@ def _passes(
         start = (
             here if painted is None else here.lerp(resize(painted, step.height, step.width, "bicubic"), KEPT)
         )
-        painted = yield from _pass(brush, start, step.tile, plan.backend, context)
-        if brush.opacity < 1:
-            painted = here.lerp(painted, brush.opacity)
+        sweep = _pass(brush, start, step.tile, plan.backend, context)
+        # Only the last pass is told: it takes most of the time, and a bar that runs back tells nothing.
+        painted = (yield from sweep) if step is plan.steps[-1] else _drained(sweep)
     assert painted is not None, "a plan has a step"
-    return resize(painted, *size, "area" if painted.shape[-1] > size[1] else "bicubic")
+    painted = resize(painted, *size, "area")
+    return painted if brush.opacity == 1 else photo.to(painted).lerp(painted, brush.opacity)
 
 
 def _pass(
@@ -129,6 +130,14 @@ def _pass(
             sweep = tiled.paint(network, whole, affines, tile)
             painted = yield from _told_of(sweep, parts)
     return painted[..., :height, :width].cpu()
+
+
+def _drained(sweep: Generator[Swept, None, Tensor]) -> Tensor:
+    while True:
+        try:
+            next(sweep)
+        except StopIteration as stop:
+            return stop.value
 
 
 def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:

@@ -19,7 +19,7 @@ NEAR: Final = math.sqrt(2)  # within this factor of its natural size a picture i
 SMALL: Final = 1_100_000  # pixels up to which onnxruntime is as fast as torch, and steadier
 TILES: Final = (4096, 2048, 1024, 512, 256)
 PIECE: Final = 5.0  # feature maps of the widest stage that live at once
-PICTURES: Final = 40  # bytes a pixel of photo, result and what is made of them
+PICTURES: Final = 64  # bytes a pixel of photo, result and what is made of them on the way to a file
 BASE: Final = 450_000_000  # bytes of the process with torch and a network
 
 
