@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def studio(
     painting: Tensor,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Studio:
+) -> Generator[Studio]:
     monkeypatch.chdir(tmp_path)
     to_image(painting).save("painting.png")
     for name in ("photos", "inputs", "targets"):
@@ -83,7 +83,9 @@ def studio(
         for name in ("photos", "inputs"):
             to_image(one).save(f"{name}/{number}.png")
         to_image(1 - one).save(f"targets/{number}.png")
-    return Studio(tmp_path, capsys)
+    threads = torch.get_num_threads()
+    yield Studio(tmp_path, capsys)
+    torch.set_num_threads(threads)
 
 
 # -------------------------------------------------------------------------------------------- stylenet

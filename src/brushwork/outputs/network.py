@@ -142,7 +142,7 @@ class NetworkFolder:
     def finish(self, task: Maker, verdict: Verdict | None = None) -> None:
         """Write the network and the rest. Raises OutputError when that fails."""
         step = self.finished.step if self.finished else 0
-        told = asdict(verdict) if verdict else None
+        told = _told(verdict) if verdict else None
         if self._latest is not None:
             self._write(self._latest.state(), task)
         if told:
@@ -163,9 +163,13 @@ class NetworkFolder:
             "run_dir": str(self.path),
         }
         if verdict:
-            report["scores"] = dict(verdict.scores)
-            report["gates"] = [asdict(gate) | {"passed": gate.is_passed} for gate in verdict.gates]
+            report |= _told(verdict)
         return report
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    gates = [asdict(gate) | {"passed": gate.is_passed} for gate in verdict.gates]
+    return {"scores": dict(verdict.scores), "gates": gates}
 
 
 def run_folder(place: Path) -> Path:

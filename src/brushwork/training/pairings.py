@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brushwork.decode import kind_of, open_header
 from brushwork.errors import InputError
-from brushwork.images import opened, read_picture
+from brushwork.images import read_picture
 from brushwork.pairs import pictures
 from brushwork.training.datasets import Shuffled
-from brushwork.training.photos import ahead, random_crop
+from brushwork.training.photos import ahead, random_crop, size_of
 
 
 class Pairing:
@@ -94,21 +93,13 @@ def _trouble(given: Path, wanted: Path) -> str | None:
     sizes: list[tuple[int, int]] = []
     for path in (given, wanted):
         try:
-            sizes.append(_size(path))
+            sizes.append(size_of(path))
         except InputError as error:
             return str(error)
     if sizes[0] != sizes[1]:
         (a, b), (c, d) = sizes
         return f"{given} has {a}×{b} pixels and {wanted} {c}×{d}: both need the same size"
     return None
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with opened(path) as stream:
-        kind = kind_of(stream, str(path))
-        if kind == "HEIF":  # whose header the library does not tell without decoding
-            return tuple(read_picture(path).pixels.shape[:1:-1])  # pyright: ignore[reportReturnType]
-        return open_header(stream, kind).size
 
 
 class PairCrops(Shuffled):

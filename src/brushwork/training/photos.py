@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import InputError, MissingExtraError
-from brushwork.huge import pixels_of
-from brushwork.images import Source, read_picture, resize
+from brushwork.images import Source, opened, read_picture, resize
 from brushwork.pairs import PICTURES
 from brushwork.training.datasets import Shuffled
 
@@ -181,11 +181,24 @@ def _of_files(paths: Sequence[Path]) -> Photos:
     troubles: list[str] = []
     for path in paths:
         try:
-            pixels_of(path)  # the header alone: what is damaged further on is found when it is read
+            size_of(path)
             good.append(path)
         except InputError as error:
             troubles.append(str(error))
     return Photos(Files(good), troubles)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file as they are stored, by its header where that tells them.
+
+    What is damaged further on is found when it is read. Raises InputError for what is no picture.
+    """
+    with opened(path) as stream, reading(str(path)):
+        kind = kind_of(stream, str(path))
+        if kind != "HEIF":
+            return open_header(stream, kind).size
+    height, width = read_picture(path).pixels.shape[-2:]
+    return width, height
 
 
 def _some(photos: Photos, place: str) -> Photos:
