@@ -23,7 +23,7 @@ from brushwork.losses import Moments
 from brushwork.training.events import Checkpoint, Finished, Looked, Stepped
 from brushwork.training.jobs import StyleNetTrain
 from brushwork.training.perceptual import STYLE, Criterion, calibrated, make_criterion
-from brushwork.training.stylenet import Stylise, conditions, paint, unfrozen
+from brushwork.training.stylenet import NOISE, Stylise, conditions, paint, unfrozen
 from brushwork.training.stylenet_runner import StyleNetRun, run_stylenet
 from brushwork.weights import Weights
 
@@ -289,6 +289,30 @@ def _copied(state: Any) -> Any:
     if isinstance(state, dict):
         return {key: _copied(value) for key, value in cast("dict[str, Any]", state).items()}
     return [_copied(each) for each in cast("list[Any]", state)] if isinstance(state, list) else state
+
+
+def test_a_lattice_is_unsteady_and_a_moved_picture_is_not(criterion: Criterion, photos: Tensor) -> None:
+    class Lattice(StyleNet):
+        """Gives the photo back, and over it a lattice that does not move with it."""
+
+        depth = 0.0
+
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+            wave = torch.cos(torch.pi / 2 * torch.arange(image.shape[-1]))
+            return image + self.depth * wave
+
+    job = build(StyleNetTrain, QUICK)
+    network = Lattice(StyleNetSettings.of_width(4, blocks=1))
+    task = Stylise(job, network, criterion, {})
+
+    def unsteadiness(depth: float) -> float:
+        network.depth = depth
+        made = network(photos, None)
+        torch.manual_seed(4)  # moves by some pixels
+        return float(task.unsteadiness(photos, made, None, torch.ones(2)))
+
+    assert unsteadiness(0.0) == pytest.approx(NOISE**2, rel=0.1)
+    assert unsteadiness(0.3) > 10 * NOISE**2
 
 
 def test_a_network_of_many_styles_is_refused(criterion: Criterion) -> None:

@@ -249,7 +249,7 @@ def test_pairs_become_a_network_that_paints(studio: Studio) -> None:
 @pytest.mark.slow
 def test_paired_options_change_the_network(studio: Studio) -> None:
     def losses(*line: str) -> dict[str, float]:
-        return studio.paired("--steps", "3", "-o", "p.safetensors", "--overwrite", "--json", *line).json[
+        return studio.paired("--steps", "2", "-o", "p.safetensors", "--overwrite", "--json", *line).json[
             "losses"
         ]
 
@@ -267,7 +267,7 @@ def test_paired_options_change_the_network(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_a_paired_training_resumes_to_the_same_bits(studio: Studio) -> None:
-    line = ["--steps", "8", "--adversarial-weight", "0.05", "--checkpoint-every", "0.001"]
+    line = ["--steps", "5", "--adversarial-weight", "0.05", "--checkpoint-every", "0.001"]
     assert studio.paired(*line, "-o", "whole.safetensors").status == 0
     running = subprocess.Popen(
         [BRUSHWORK, "train", "paired", "inputs", "targets", *PAIRED, *line, "-o", "b.safetensors"],

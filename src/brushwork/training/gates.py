@@ -18,6 +18,15 @@ NEAR = 2  # a window spreads a frequency's energy over so many bins to each side
 SURELY = 0.05  # how much more of dark, bright or frame counts as wrong
 
 
+REMEDIES = {
+    "black": "black patches: --style-weight 0.5, or half the --learning-rate",
+    "blown out": "saturated patches: --style-weight 0.5, or half the --learning-rate",
+    "checkerboard": "a lattice of 2 or 4 pixels: go on with --from and twice the --steadiness",
+    "frame": "a frame along the edges: train longer, or check the painting for a margin",
+}
+"""Of a style network."""
+
+
 @dataclass(frozen=True)
 class Gate:
     """One thing that can be wrong with a network's pictures, what was measured and what may be at most."""
@@ -56,7 +65,7 @@ def judge(
     scores = {"network": score(criterion, art, photos, made)}
     if optimised is not None:
         scores["optimise engine"] = score(criterion, art, photos, optimised)
-    return Verdict(scores, (*_of_scores(scores), *of_pixels((art, photos), photos, made)))
+    return Verdict(scores, (*_of_scores(scores), *of_pixels((art, photos), photos, made, REMEDIES)))
 
 
 def score(criterion: Criterion, art: Tensor, photos: Tensor, made: Tensor) -> Mapping[str, float]:
@@ -98,37 +107,21 @@ def _of_scores(scores: Mapping[str, Mapping[str, float]]) -> list[Gate]:
     ]
 
 
-def of_pixels(sources: Sequence[Tensor], photos: Tensor, made: Tensor) -> list[Gate]:
-    """What can be seen to be wrong with pictures (N, 3, h, w) by their pixels alone.
+def of_pixels(
+    sources: Sequence[Tensor], photos: Tensor, made: Tensor, remedies: Mapping[str, str]
+) -> list[Gate]:
+    """What can be seen to be wrong with pictures (N, 3, h, w) by their pixels alone, each with its remedy.
 
     What the ``sources`` themselves have of it is no fault; frames are those that ``photos`` have not.
     """
-    return [
-        Gate(
-            "black",
-            share_dark(made),
-            max(map(share_dark, sources)) + SURELY,
-            "black patches: --style-weight 0.5, --style-loss covariance, or --learning-rate half",
-        ),
-        Gate(
-            "blown out",
-            share_bright(made),
-            max(map(share_bright, sources)) + SURELY,
-            "saturated patches: --style-weight 0.5, or --learning-rate half",
-        ),
-        Gate(
-            "checkerboard",
-            lattice(made),
-            max(3.0, *(2 * lattice(source) for source in sources)),
-            "a lattice of 2 or 4 pixels: train longer, or --tv-weight 3",
-        ),
-        Gate(
-            "frame",
-            frame(made, photos),
-            SURELY * (1 + 2 / len(made) ** 0.5),  # of a few pictures the own edges do not cancel yet
-            "a frame along the edges: train longer, or check the photos and the painting for margins",
-        ),
-    ]
+    measured = {
+        "black": (share_dark(made), max(map(share_dark, sources)) + SURELY),
+        "blown out": (share_bright(made), max(map(share_bright, sources)) + SURELY),
+        "checkerboard": (lattice(made), max(3.0, *(2 * lattice(source) for source in sources))),
+        # Of a few pictures the own edges do not cancel yet.
+        "frame": (frame(made, photos), SURELY * (1 + 2 / len(made) ** 0.5)),
+    }
+    return [Gate(name, value, limit, remedies[name]) for name, (value, limit) in measured.items()]
 
 
 def share_dark(pictures: Tensor) -> float:

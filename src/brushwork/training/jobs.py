@@ -171,9 +171,9 @@ class StyleNetTrain(Machine):
         default="covariance",
     )
     steadiness: float = option(
-        "weight of a painting's change under noise, for video; 0 for none",
+        "weight of what changes when the photo moves or has noise, for video; 0 for none",
         "W",
-        default=10.0,
+        default=50.0,
         ge=0,
         allow_inf_nan=False,
     )

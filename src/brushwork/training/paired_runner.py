@@ -23,6 +23,13 @@ from brushwork.training.pairings import PairCrops, Pairing, match
 from brushwork.training.photos import middle, split
 from brushwork.training.processes import Alone, Processes
 
+REMEDIES = {
+    "black": "black patches: train longer, or half the --learning-rate",
+    "blown out": "saturated patches: train longer, or half the --learning-rate",
+    "checkerboard": "a lattice of 2 or 4 pixels: train longer, or without --adversarial-weight",
+    "frame": "a frame along the edges: train longer, or check the pairs for margins",
+}
+
 
 @dataclass(frozen=True)
 class PairedRun:
@@ -44,7 +51,7 @@ class PairedRun:
         remedy = "hardly nearer to the targets than the inputs are: train longer, or on more pairs"
         gates = (
             Gate("not learnt", learnt, 0.85, remedy),
-            *of_pixels((self.wanted, self.given), self.wanted, made),
+            *of_pixels((self.wanted, self.given), self.wanted, made, REMEDIES),
         )
         return Verdict(scores, gates)
 

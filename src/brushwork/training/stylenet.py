@@ -20,6 +20,8 @@ from brushwork.training.perceptual import STROKES, Criterion
 INPUTS = ("strength", "stroke_size")
 WARMUP = 50  # steps
 NOISE = 0.03  # deviation of what a video's grain is like
+SHIFTS = 4  # pixels: the network halves twice, so that it works on one of so many phases
+MARGIN = 8  # pixels
 INPUTS_FASTER = 10.0  # times the rate of the other weights
 FULL = 0.5  # share of the pictures painted at full strength: what most will ask for
 
@@ -65,12 +67,24 @@ class Stylise:
         loss = loss + job.tv_weight * total_variation(painted, form="mean") / len(batch)
         losses = {"content": content, "style": style}
         if job.steadiness:
-            noisy = batch + NOISE * torch.randn_like(batch)
-            again = shown_through(batch, self.network(noisy, condition).float(), strengths)
-            losses["unsteadiness"] = unsteady = (painted - again).square().mean()
+            losses["unsteadiness"] = unsteady = self.unsteadiness(batch, painted, condition, strengths)
             loss = loss + job.steadiness * unsteady
         self.learners["network"].minimise(loss)
         return {name: each.detach() for name, each in {"loss": loss, **losses}.items()}
+
+    def unsteadiness(
+        self, batch: Tensor, painted: Tensor, condition: Tensor | None, strengths: Tensor
+    ) -> Tensor:
+        """How much pictures change when their photos move by a few pixels and have other grain, as in a film.
+
+        What stands still while the photo moves is also the lattice that upsampling leaves.
+        """
+        down, across = torch.randint(SHIFTS, (2,)).tolist()
+        moved = batch[..., down:, across:]
+        again = self.network(moved + NOISE * torch.randn_like(moved), condition).float()
+        again = shown_through(moved, again, strengths)
+        change = painted[..., down:, across:] - again
+        return change[..., MARGIN:-MARGIN, MARGIN:-MARGIN].square().mean()  # edges may differ
 
     def _drawn(self, count: int, device: torch.device) -> tuple[Tensor, int]:
         """Strengths (N,) and the number of a stroke size."""
