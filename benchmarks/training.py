@@ -67,8 +67,8 @@ def main() -> None:
     print(f"matrix product: {rate / 1e9:.0f} GFLOP/s a processor second")
     print(f"a step: {operations / 1e9:.0f} GFLOP, {operations * pace / 1e9:.0f} GFLOP/s", end="")
     print(f" = {operations * pace / rate:.2f} of that")
-    print(f"pictures: {options.batch * pace:.0f} a processor second")
-    print(f"          {options.batch * statistics.median(1 / wall for wall, _ in ours):.0f} a second")
+    print(f"pictures: {options.batch * pace:.3g} a processor second")
+    print(f"          {options.batch * statistics.median(1 / wall for wall, _ in ours):.3g} a second")
     if theirs:
         ratios = sorted(b[1] / a[1] for a, b in zip(ours, theirs, strict=True))
         print(

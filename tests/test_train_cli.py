@@ -161,20 +161,32 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_a_disk_that_fills_leaves_the_last_checkpoint(studio: Studio) -> None:
-    assert studio.stylenet("--steps", "3", "-o", "net.safetensors").status == 0
-    whole = studio.state("net.safetensors")
+    line = [*STYLENET, "--steps", "5", "--checkpoint-every", "0.01", "-o", "net.safetensors", "--quiet"]
+    running = subprocess.Popen(
+        [BRUSHWORK, "train", "stylenet", "photos", *line], env=environment(OMP_NUM_THREADS="1")
+    )
+    place = studio.folder / "net.safetensors.run" / "checkpoint.safetensors"
+    until = time.monotonic() + 60
+    while not place.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    whole = place.read_bytes()
 
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     done = subprocess.run(
-        [BRUSHWORK, "train", "stylenet", "-o", "net.safetensors", "--resume", "--quiet"],
+        [BRUSHWORK, "train", "stylenet", "-o", "net.safetensors", "--resume", "--checkpoint-every", "0.01"],
         env=environment(OMP_NUM_THREADS="1"), preexec_fn=small_files, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr.decode()
     assert b"Traceback" not in done.stderr
-    assert studio.state("net.safetensors") == whole
+    assert b"no checkpoint could be written" in done.stderr
+    assert place.read_bytes() == whole
+    assert not list(place.parent.glob("*.part"))
+    assert studio.call("train", "stylenet", "-o", "net.safetensors", "--resume", "--quiet").status == 0
 
 
 @pytest.mark.slow
