@@ -231,7 +231,7 @@ class Rising(Denoise):
 def test_a_loss_that_runs_away_ends_the_training() -> None:
     torch.manual_seed(0)
     events = train(Rising(), InMemory(pictures(), 8, 7), Plan(200, runaway=3.0), CPU)
-    with pytest.raises(DivergedError, match="loss has risen from 1 to 3.* does not come back"):
+    with pytest.raises(DivergedError, match=r"loss has risen from 1 to 3.* does not come back"):
         list(events)
     patient = list(train(Rising(), InMemory(pictures(), 8, 7), Plan(60), CPU))
     assert isinstance(patient[-1], Finished)

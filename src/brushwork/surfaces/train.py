@@ -200,7 +200,7 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
     else:
         for note in run.notes:
             say(note)
-        folder.begin(run.reference)
+        folder.begin(None if state else run.reference)
         status = _work(run, folder, as_json=as_json, quiet=quiet)
     together.close()  # not after an error: the others wait for sums then, and the launcher ends them
     return status
