@@ -26,8 +26,10 @@ COMMANDS = [
     "plan",
     "sheet",
     "gan",
+    "train",
+    "studio",
 ]
-DEEPER = ["gan train", "gan sample", "gan score"]
+DEEPER = ["gan train", "gan sample", "gan score", "train stylenet", "train paired", "train make-pairs"]
 
 
 @pytest.fixture(autouse=True)

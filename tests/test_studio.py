@@ -59,9 +59,7 @@ def test_stopping_keeps_the_picture_and_going_on_ends_it(
     assert program.wait(job, "done", "failed")["state"] == "done"
 
 
-def test_a_killed_server_goes_on_where_it_was(
-    tmp_path: Path, photo_file: Path, painting_file: Path
-) -> None:
+def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:
     server = Server(tmp_path / "folder")
     with server:
         program = Program(server)

@@ -32,7 +32,8 @@ async def page(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None
 
 
 def guard(**options: Any) -> Guard:
-    return Guard(page, **{"users": {}, "hosts": LOCAL, "max_bytes": 1000} | options)
+    given: dict[str, Any] = {"users": {}, "hosts": LOCAL, "max_bytes": 1000}
+    return Guard(page, **given | options)
 
 
 def ask(app: Guard, path: str = "/", bodies: tuple[bytes, ...] = (b"",), **headers: str) -> tuple[int, str]:
@@ -84,8 +85,7 @@ def test_without_passwords_everybody_is_one_user() -> None:
 )
 def test_a_password_opens(authorization: str, status: int) -> None:
     app = guard(users={"ada": "right password"})
-    headers = {"authorization": authorization} if authorization else {}
-    found, text = ask(app, **headers)
+    found, text = ask(app, authorization=authorization) if authorization else ask(app)
     assert found == status
     assert (text == "ada 0") == (status == 200)
 
@@ -114,8 +114,14 @@ def test_another_page_cannot_ask_in_a_users_name() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/gradio_api/proxy=http://x/", "/gradio_api/file=HTTP://x/", "/gradio_api/%66ile=http:x", "/runs", "/a/%2570roxy=x"],
-)  # fmt: skip
+    [
+        "/gradio_api/proxy=http://x/",
+        "/gradio_api/file=HTTP://x/",
+        "/gradio_api/%66ile=http:x",
+        "/runs",
+        "/a/%2570roxy=x",
+    ],
+)
 def test_parts_that_fetch_from_elsewhere_are_closed(path: str) -> None:
     assert ask(guard(), path)[0] == 404
 

@@ -125,9 +125,7 @@ def test_two_people_at_once_get_their_own_pictures(
         page.context.close()
 
 
-def test_gallery_shows_changes_exports_and_deletes(
-    page: Page, photo_file: Path, painting_file: Path
-) -> None:
+def test_gallery_shows_changes_exports_and_deletes(page: Page, photo_file: Path, painting_file: Path) -> None:
     set_out(page, photo_file, painting_file, 72)
     paint(page)
     page.get_by_role("tab", name="Gallery").click()

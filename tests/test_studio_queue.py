@@ -20,7 +20,12 @@ from brushwork.studio.queue import Queue, next_turn
 
 def ticket(session: str, created: float, **more: Any) -> Ticket:
     return Ticket(
-        id=draw_id(), owner="ada", session=session, created=created, options={"content": "", "styles": []}, **more
+        id=draw_id(),
+        owner="ada",
+        session=session,
+        created=created,
+        options={"content": "", "styles": []},
+        **more,
     )
 
 
@@ -97,7 +102,7 @@ def test_a_job_that_cannot_be_painted_is_told_and_the_next_one_painted(tmp_path:
     assert "not there any more" in queue.folder.ticket(jobs[1].id, "ada").message
 
 
-# ------------------------------------------------------------------------------------------- controls, exports
+# ------------------------------------------------------------------------------------ controls, exports
 
 
 def test_every_setting_has_a_control_with_the_fields_help_and_bounds() -> None:
@@ -111,7 +116,7 @@ def test_every_setting_has_a_control_with_the_fields_help_and_bounds() -> None:
         assert "--" not in (made.info or "")
     strength = controls.control("strength")
     assert (strength.minimum, strength.maximum, strength.value) == (0, 1, 0.5)
-    assert [value for _, value in controls.control("color").choices][0] == "style"
+    assert controls.control("color").choices[0] == ("style", "style")
 
 
 def test_controls_that_nobody_touched_ask_for_nothing() -> None:
@@ -132,7 +137,12 @@ def test_exports_are_the_job(tmp_path: Path, photo_file: Path, painting_file: Pa
     for file in (photo_file, painting_file):
         (copy := desk.folder.incoming / file.name).write_bytes(file.read_bytes())
         ids.append(desk.upload(copy, file.name, "ada").id)
-    options = {"size": 64, "style_layers": ["block1_conv1:2", "block2_conv1"], "clip": False, "tileable": True}
+    options = {
+        "size": 64,
+        "style_layers": ["block1_conv1:2", "block2_conv1"],
+        "clip": False,
+        "tileable": True,
+    }
     made, job = desk.ticket(ids[0], ids[1:], options, owner="ada", session="")
     assert isinstance(job, Stylize)
     assert (job.size, job.style_layers) == (64, {"block1_conv1": 2.0, "block2_conv1": 1.0})

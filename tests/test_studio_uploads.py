@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def take(folder: Folder, content: bytes, name: str = "photo.png", *, max_pixels:
     return receive(folder, file, name, owner="ada", max_bytes=5_000_000, max_pixels=max_pixels)
 
 
-def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options: object) -> bytes:
+def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options: Any) -> bytes:
     noise = np.random.default_rng(len(kind)).integers(0, 255, (size[1], size[0], 4), dtype=np.uint8)
     Image.fromarray(noise, "RGBA").convert(mode).save(stream := io.BytesIO(), kind, **options)
     return stream.getvalue()
@@ -38,7 +39,7 @@ def left(folder: Folder) -> list[str]:
     return [str(path) for path in folder.root.rglob("*") if path.is_file()]
 
 
-FORMATS = {
+FORMATS: dict[str, dict[str, Any]] = {
     "PNG": {}, "JPEG": {}, "WEBP": {}, "TIFF": {"compression": "tiff_lzw"}, "GIF": {}, "BMP": {}, "AVIF": {}
 }  # fmt: skip
 
