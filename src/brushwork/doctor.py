@@ -38,6 +38,7 @@ class _Part:
 _OPTIONAL: Final = (
     _Part("pillow-heif", "heif", "HEIC and HEIF photos, as phones take them"),
     _Part("pyvips", "large", "photos and paintings of hundreds of megapixels"),
+    _Part("gradio", "studio", "the web page, brushwork studio"),
 )
 # The ones that make bfloat16 quicker than float32; without them it is slower.
 _BFLOAT16_SETS: Final = ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16")
