@@ -12,15 +12,19 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 from skimage import data
+from torch import Tensor
 
 from brushwork.context import context_for, give_back_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.images import read_picture, resize
 from brushwork.jobs import Stylize, build
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.vault import Vault
@@ -37,6 +41,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--recompute", action="store_true", help="features are computed anew")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=0,
+        help="compare one tile at a time with a tile for each thread, so often",
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a size in its own process
     return parser.parse_args()
 
@@ -67,8 +77,12 @@ def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
     photo = resize(read_picture(data.coffee()).pixels, height, width, "bicubic")
     art = torch.from_numpy(paint("tiles", size=1024)).permute(2, 0, 1)[None].float() / 255
     encoder, vault = VGG19.load(dtype=context.dtype), Vault(on_disk=True)
-    target, tiles = make_tiled_target(encoder, job, photo, [art], [1.0], given.tile, vault)
-    objective = TiledObjective(encoder, target, job, tiles, vault, given.recompute)
+    crew = Crew([encoder])
+    target, tiles = make_tiled_target(crew, job, photo, [art], [1.0], given.tile, vault)
+    objective = TiledObjective(crew, target, job, tiles, vault, given.recompute)
+    if given.pairs:
+        compare(objective, photo, given)
+        return
     began = time.perf_counter()
     objective.evaluate(photo)
     seconds = time.perf_counter() - began
@@ -77,11 +91,34 @@ def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
     print(json.dumps(found | {"peak": context.peak_memory(), "own": own}))
 
 
+def compare(objective: TiledObjective, photo: Tensor, given: argparse.Namespace) -> None:
+    """Evaluations one tile at a time, with all threads, and a tile for each thread, in turn."""
+    (encoder,) = objective.crew.encoders
+    together = replace(objective, crew=Crew([encoder] * given.threads))
+    ratios: list[float] = []
+    for number in range(given.pairs + 1):  # the first pair prepares kernels
+        seconds: list[float] = []
+        gradients: list[Tensor] = []
+        for each in (objective, together) if number % 2 else (together, objective):
+            began = time.perf_counter()
+            gradients.append(each.evaluate(photo).gradient)
+            seconds.append(time.perf_counter() - began)
+        alone, both = seconds if number % 2 else reversed(seconds)
+        ratios += [both / alone] if number else []
+        differ = float((gradients[0] - gradients[1]).norm() / gradients[0].norm())
+        print(
+            f"{alone:.2f} s, {both:.2f} s: {both / alone:.3f}; gradients differ by {differ:.1e}", flush=True
+        )
+    print(
+        f"{given.threads} tiles at once take {median(ratios):.3f} of the time, {len(objective.tiles)} tiles"
+    )
+
+
 def main() -> None:
     """Run it."""
     given = options()
     job = build(Stylize, {"content": "photo", "styles": "art", "threads": given.threads})
-    if given.one:
+    if given.one or given.pairs:
         evaluate_one(job, given)
         return
     show_coverage(job)

@@ -21,6 +21,7 @@ from brushwork.events import Checkpoint, Event, Finished, Losses, Swept
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Stylize, build
 from brushwork.optimize import engine
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.optimizers import LBFGS
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
@@ -92,9 +93,9 @@ def compare(
     )
     weights = [2.0, 1.0]
     whole = Objective(encoder, make_target(encoder, settings, photo, paintings, weights), settings)
-    target, tiles = make_tiled_target(encoder, settings, photo, paintings, weights, side, vault)
+    target, tiles = make_tiled_target(Crew([encoder]), settings, photo, paintings, weights, side, vault)
     assert len(tiles) > 1
-    tiled = TiledObjective(encoder, target, settings, tiles, vault, recompute)
+    tiled = TiledObjective(Crew([encoder]), target, settings, tiles, vault, recompute)
     return whole.evaluate(image), tiled.evaluate(image)
 
 

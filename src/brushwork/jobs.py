@@ -294,10 +294,11 @@ class Stylize(Settings):
     )
     recipe: str = option("named recipe, or a TOML file of one's own", "NAME|FILE.toml", default="default")
     device: str = option(
-        "where to compute",
-        "auto|cpu|cuda[:N]|mps",
+        "where to compute; several GPUs, as in cuda:0,cuda:1, share the tiles of a large picture, and cpu,cpu "
+        "looks at two of them at once",
+        "auto|cpu|cuda[:N][,...]|mps",
         default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|mps|cpu(,cpu)*|cuda(:\d+)?(,cuda(:\d+)?)*)$",
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
     backend: Literal["auto", "torch", "onnxruntime"] = option(

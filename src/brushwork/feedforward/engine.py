@@ -60,7 +60,7 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
         width,
         height,
         0,
-        str(context.device),
+        context.place,
         context.precision,
         _told(job),
         prepared.photo,

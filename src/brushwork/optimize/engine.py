@@ -18,6 +18,7 @@ from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Repl
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import make_optimizer
@@ -52,7 +53,7 @@ def paint(
         scales[-1].width,
         scales[-1].height,
         sum(scale.steps for scale in scales),
-        str(context.device),
+        context.place,
         context.precision,
         encoder.weights.source,
         restore(image),
@@ -62,11 +63,11 @@ def paint(
     )
     if any(plan.tile for plan in plans):
         give_back_freed_memory()
-    losses = UNKNOWN
+    crew, losses = Crew.of(encoder, context.devices), UNKNOWN
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
-        fitted = Fitted(job, sources, encoder, scale, context, plans[rung])
+        fitted = Fitted(job, sources, crew, scale, context, plans[rung])
         planned = sum(s.steps for s in scales)
         for event in _descend(job, fitted, image, done, planned, rung, state):
             if isinstance(event, _Kept):

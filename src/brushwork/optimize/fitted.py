@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from brushwork.context import Context, give_back_freed_memory
-from brushwork.encoders import VGG19
 from brushwork.events import Replanned, Swept
 from brushwork.images import Picture
 from brushwork.jobs import Stylize
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.plan import Plan, Sizes, lesser_plan, make_plan
 from brushwork.optimize.scales import Scale
@@ -53,7 +53,7 @@ class Fitted:
 
     job: Stylize
     sources: Sources
-    encoder: VGG19
+    crew: Crew
     scale: Scale
     context: Context
     plan: Plan
@@ -112,7 +112,7 @@ class Fitted:
         return True
 
     def _make(self) -> Objective | TiledObjective:
-        job, encoder, plan = self.job, self.encoder, self.plan
+        job, crew, plan = self.job, self.crew, self.plan
         photo = fit(job, self.sources.content.pixels, self.scale.height, self.scale.width)
         photo = (periodic(photo) if job.tileable else photo).to(self.context.device)
         paintings: list[Tensor] = []
@@ -122,9 +122,10 @@ class Fitted:
             paintings += [variant.to(self.context.device) for variant in found]
             weights += [style.weight / len(found)] * len(found)
         if plan.tile is None:
+            encoder = crew.encoders[0]
             return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
-        target, tiles = make_tiled_target(encoder, job, photo, paintings, weights, plan.tile, self.vault)
-        return TiledObjective(encoder, target, job, tiles, self.vault, plan.recompute)
+        target, tiles = make_tiled_target(crew, job, photo, paintings, weights, plan.tile, self.vault)
+        return TiledObjective(crew, target, job, tiles, self.vault, plan.recompute)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

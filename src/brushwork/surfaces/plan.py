@@ -34,12 +34,12 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
     began = process_seconds()  # a run begins with the same reading and loading
     found = forecast(scales, plans, calibrate(job, encoder, context))
     if as_json:
-        line = json.dumps(_summary(found, began, str(context.device), context.precision))
+        line = json.dumps(_summary(found, began, context.place, context.precision))
         write_standard_output(line.encode() + b"\n")
         return
     table([("size", "steps", "how", "memory", "time"), *(_row(rung) for rung in found.rungs)])
     total = _duration(began + found.seconds)
-    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.device}")
+    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}")
 
 
 def _summary(found: Forecast, began: float, device: str, precision: str) -> dict[str, object]:
