@@ -63,7 +63,7 @@ def show_coverage(job: Stylize) -> None:
     pixels = FULL[0] * FULL[1]
     print(f"{FULL[1]}×{FULL[0]}: pixels in the gradient pass, and arithmetic of both passes over one piece's")
     for side in (512, 768, 1024, 2048):
-        _, seen = coverage(*FULL, side, layers)
+        _, _, seen = coverage(*FULL, side, layers)
         # One piece: forward and backward, the latter as much again since weights have no gradients.
         print(f"  tiles of {side}: {seen / pixels:.2f}, {3 * seen / (2 * pixels):.2f}")
     print(f"  published (SPST's own settings): {PUBLISHED:.2f}, {3 * PUBLISHED / 2:.2f}")

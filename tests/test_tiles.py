@@ -216,7 +216,7 @@ def test_the_picture_is_the_same_in_tiles(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("style_loss", ["covariance", "nearest"])
-@pytest.mark.parametrize("at", [2, 9, 31])
+@pytest.mark.parametrize(("at", "others"), [(2, ()), (9, ()), (31, ()), (8, (torch.device("cpu"),))])
 def test_an_evaluation_goes_on_in_its_middle(
     weights: Weights,
     photo: Tensor,
@@ -224,13 +224,14 @@ def test_an_evaluation_goes_on_in_its_middle(
     tmp_path: Path,
     style_loss: str,
     at: int,
+    others: tuple[torch.device, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From a checkpoint after some tiles, through a file, to the same bits; 3×2 tiles in two passes."""
     monkeypatch.setattr(engine, "LARGE", 0)
     look = SHALLOW | {"style_loss": style_loss, "size": 160, "tile": 64, "steps": 4, "style_margin": "keep"}
     job = build(Stylize, {"content": "photo", "styles": "art", "scales": {1.0: 1.0}, **look})
-    encoder, context = VGG19(weights), Context(torch.device("cpu"), torch.float32)
+    encoder, context = VGG19(weights), Context(torch.device("cpu"), torch.float32, others)
     sources = engine.Sources(Picture(photo), [Picture(painting)])
     count, path, losses = 0, tmp_path / "state.safetensors", Losses(0, 0, 0, 0)
     last: Event | None = None

@@ -34,6 +34,10 @@ class Crew:
                 copies[device] = encoder.on(device)
         return Crew([copies[device] for device in devices])
 
+    def of_size(self, count: int) -> Crew:
+        """So many of them, beginning again with the first when there are fewer."""
+        return Crew([self.encoders[number % len(self.encoders)] for number in range(count)])
+
     def each(self, work: Callable[[VGG19, Item], Found], items: Iterable[Item]) -> Generator[Found]:
         """``work``'s results in the order of ``items``; an item goes to whichever encoder is free.
 

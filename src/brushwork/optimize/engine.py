@@ -22,6 +22,7 @@ from brushwork.optimize.crew import Crew
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import make_optimizer
+from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
 from brushwork.optimize.variants import fit, picks, variant_sizes
@@ -59,7 +60,7 @@ def paint(
         restore(image),
         scales,
         state.evaluation if state else 0,
-        str(plans[-1]),
+        how(plans[-1], context),
     )
     if any(plan.tile for plan in plans):
         give_back_freed_memory()
@@ -78,6 +79,12 @@ def paint(
                 yield event
         state = None
     yield Finished(finished_picture(restore(image), sources.content), losses, done)
+
+
+def how(plan: Plan, context: Context) -> str:
+    """A plan in words; of one piece none, unless several devices were given and one works."""
+    alone = "in one piece, since tiles would take longer" if context.others else ""
+    return str(plan) or alone
 
 
 def trimmed(job: Stylize, sources: Sources) -> Sources:

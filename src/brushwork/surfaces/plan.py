@@ -8,7 +8,7 @@ from brushwork.context import context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import scales_of, trimmed
+from brushwork.optimize.engine import how, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast
 from brushwork.outputs.files import write_standard_output
@@ -37,7 +37,8 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
         line = json.dumps(_summary(found, began, context.place, context.precision))
         write_standard_output(line.encode() + b"\n")
         return
-    table([("size", "steps", "how", "memory", "time"), *(_row(rung) for rung in found.rungs)])
+    rows = [_row(rung, how(rung.plan, context)) for rung in found.rungs]
+    table([("size", "steps", "how", "memory", "time"), *rows])
     total = _duration(began + found.seconds)
     say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}")
 
@@ -50,6 +51,7 @@ def _summary(found: Forecast, began: float, device: str, precision: str) -> dict
             "height": rung.scale.height,
             "steps": rung.scale.steps,
             "tile": rung.plan.tile,
+            "at_once": rung.plan.at_once,
             "on_disk": rung.plan.on_disk,
             "recompute": rung.plan.recompute,
             "peak_memory_bytes": rung.plan.bytes,
@@ -69,10 +71,15 @@ def _summary(found: Forecast, began: float, device: str, precision: str) -> dict
     }
 
 
-def _row(rung: Rung) -> tuple[str, ...]:
+def _row(rung: Rung, plan: str) -> tuple[str, ...]:
     size = f"{rung.scale.width}×{rung.scale.height}"
-    how = str(rung.plan) or "in one piece"
-    return size, str(rung.scale.steps), how, _memory(rung.plan.bytes), _duration(rung.seconds)
+    return (
+        size,
+        str(rung.scale.steps),
+        plan or "in one piece",
+        _memory(rung.plan.bytes),
+        _duration(rung.seconds),
+    )
 
 
 def _memory(count: int) -> str:
