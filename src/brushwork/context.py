@@ -170,16 +170,34 @@ def _resident() -> int:
     return 0
 
 
-def _group_memory(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes left of a container's limit (cgroup 2, then 1); None without one."""
-    for group in (root, root / "memory"):
-        for limit, used in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            with contextlib.suppress(OSError, ValueError):  # "max" is no number
-                most, taken = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
-                return most - taken + _reclaimable(group)
+def _group_memory(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """Bytes left within the tightest limit on this process's control groups; None without one.
+
+    A container's own group is the root of what it sees; elsewhere, as under systemd or Slurm, each group on
+    the way from the root may have a limit. ``membership`` has lines ``number:controllers:path``.
+    """
+    groups = {root, root / "memory"}
+    with contextlib.suppress(OSError, ValueError):
+        for line in membership.read_text(encoding="utf-8").splitlines():
+            _, controllers, name = line.split(":", 2)
+            base = root / "memory" if "memory" in controllers.split(",") else root
+            path = base / name.strip("/")
+            groups.update(each for each in (path, *path.parents) if each.is_relative_to(base))
+    left = [_left_in(group) for group in groups]
+    return min((count for count in left if count is not None), default=None)
+
+
+def _left_in(group: Path) -> int | None:
+    """Bytes left within one group's limit (cgroup 2 or 1); None when it has none."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            most, taken = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
+            return most - taken + _reclaimable(group)
     return None
 
 
