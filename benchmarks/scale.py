@@ -11,10 +11,13 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from skimage import data
@@ -27,7 +30,7 @@ from brushwork.jobs import Stylize, build
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import coverage
-from brushwork.optimize.vault import Vault
+from brushwork.optimize.vault import Vault, scratch
 from brushwork.painter import paint
 
 FULL = (8064, 6048)
@@ -47,6 +50,7 @@ def options() -> argparse.Namespace:
         default=0,
         help="compare one tile at a time with a tile for each thread, so often",
     )
+    parser.add_argument("--files", action="store_true", help="read and write pictures of up to a gigapixel")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a size in its own process
     return parser.parse_args()
 
@@ -114,10 +118,62 @@ def compare(objective: TiledObjective, photo: Tensor, given: argparse.Namespace)
     )
 
 
+MEASURED = """
+import resource, sys, time
+from pathlib import Path
+import torch
+from brushwork.context import Context
+from brushwork.encode import save_picture
+from brushwork.huge import read_shrunk
+from brushwork.images import Picture
+what, path = sys.argv[1], Path(sys.argv[2])
+picture = Picture(torch.rand(1, 3, 64, 64).repeat(1, 1, 126, 95)) if what == "write" else None
+context = Context(torch.device("cpu"), torch.float32)
+before, began = context.peak_memory(), time.perf_counter()
+if picture:
+    with path.open("wb") as file:
+        save_picture(picture, {".png": "PNG", ".tif": "TIFF"}[path.suffix], file)
+else:
+    read_shrunk(path, 1024)
+seconds, more = time.perf_counter() - began, context.peak_memory() - before
+print(f"{seconds:.1f} s, {more / 1e6:.0f} MB more than before")
+"""
+"""One file in a process of its own."""
+
+
+def show_files() -> None:
+    """Time and memory of reading files of 400 and 1000 megapixels, and of writing 49."""
+    vips: Any = import_module("pyvips")
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        colours = vips.Image.xyz(36000, 28000).linear([0.007, 0.009], 0).cast("uchar")
+        noise = vips.Image.gaussnoise(36000, 28000, sigma=8, mean=128).cast("uchar")
+        gigapixel = colours.bandjoin(noise).copy(interpretation="srgb")
+        jobs: list[tuple[str, str, Any]] = [
+            ("read", "1008-megapixels.tif", gigapixel),
+            ("read", "400-megapixels.png", gigapixel.crop(0, 0, 20000, 20000)),
+            ("write", "49-megapixels.png", None),
+            ("write", "49-megapixels.tif", None),
+        ]
+        for what, name, image in jobs:
+            path = Path(folder) / name
+            if image is not None:
+                options = (
+                    {"tile": True, "compression": "deflate"} if path.suffix == ".tif" else {"compression": 1}
+                )
+                image.write_to_file(str(path), **options)
+            line = [sys.executable, "-c", MEASURED, what, str(path)]
+            told = subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+            print(f"{what} {name} ({path.stat().st_size / 1e6:.0f} MB): {told}", flush=True)
+            path.unlink()
+
+
 def main() -> None:
     """Run it."""
     given = options()
     job = build(Stylize, {"content": "photo", "styles": "art", "threads": given.threads})
+    if given.files:
+        show_files()
+        return
     if given.one or given.pairs:
         evaluate_one(job, given)
         return
