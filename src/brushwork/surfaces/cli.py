@@ -250,11 +250,9 @@ def plan(
 ) -> int:
     """Predict memory and time of painting PHOTO, and show how the work is divided; nothing is painted.
 
-    Takes the options of `brushwork stylize`. The time comes from two seconds of the job's own evaluations.
+    Takes the options of `brushwork stylize`. The time comes from two seconds of the job's own work.
     """
     job = _job(None, of_model(Stylize, typed({"content": photo, **options})))
-    if job.engine == "feedforward":
-        raise InputError("a pass takes seconds and tells its sizes and tiles itself: run brushwork stylize")
     from brushwork.surfaces.plan import show_plan
 
     show_plan(job, as_json=json_)

@@ -6,7 +6,6 @@ import json
 
 from brushwork.context import context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
-from brushwork.errors import InputError
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import how, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
@@ -21,10 +20,9 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
 
     Raises InputError, with the largest size that fits, when the job does not.
     """
-    if job.engine != "optimize":
-        raise InputError(
-            f"--engine {job.engine}: takes seconds at any size; plan foretells --engine optimize"
-        )
+    if job.engine == "feedforward":
+        _show_passes(job, as_json=as_json)
+        return
     keep_freed_memory()
     context = context_for(job)
     sources = trimmed(job, read_sources(job))
@@ -69,6 +67,48 @@ def _summary(found: Forecast, began: float, device: str, precision: str) -> dict
         "seconds": round(began + found.seconds, 3),
         "scales": rungs,
     }
+
+
+def _show_passes(job: Stylize, *, as_json: bool) -> None:
+    """The same of the engine that paints in one pass, or a few."""
+    from brushwork.feedforward.engine import size_of
+    from brushwork.feedforward.forecast import forecast
+
+    keep_freed_memory()
+    context = context_for(job)
+    size = size_of(job, read_sources(job))
+    began = process_seconds()  # painting reads the pictures, too
+    found = forecast(job, size, context)
+    height, width = size
+    passes = [(rung.step, rung.bytes, rung.seconds) for rung in found.rungs]
+    if as_json:
+        rungs = [
+            {
+                "width": step.width,
+                "height": step.height,
+                "tile": step.tile,
+                "peak_memory_bytes": count,
+                "seconds": round(seconds, 3),
+            }
+            for step, count, seconds in passes
+        ]
+        machine = {"device": context.place, "precision": context.precision, "backend": found.plan.backend}
+        all_of_it = {"peak_memory_bytes": found.bytes, "seconds": round(began + found.seconds, 3)}
+        line = {"width": width, "height": height, "evaluations": 0, **machine, **all_of_it, "scales": rungs}
+        write_standard_output(json.dumps(line).encode() + b"\n")
+        return
+    rows = [
+        (
+            f"{step.width}×{step.height}",
+            f"tiles of {step.tile} px" if step.tile else "in one piece",
+            _memory(count),
+            _duration(seconds),
+        )
+        for step, count, seconds in passes
+    ]
+    table([("pass", "how", "memory", "time"), *rows])
+    total = _duration(began + found.seconds)
+    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}, {found.plan.backend}")
 
 
 def _row(rung: Rung, plan: str) -> tuple[str, ...]:
