@@ -21,6 +21,7 @@ import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations, build
 from brushwork.surfaces import gan, train
+from brushwork.surfaces.crowd import wait_politely
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
@@ -44,6 +45,7 @@ app = App(
 
 def main() -> None:
     """The ``brushwork`` command: runs it and exits with its status."""
+    wait_politely()
     sys.exit(call(sys.argv[1:]))
 
 
