@@ -87,7 +87,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "engine": st.just("optimize"),  # the other refuses most of the rest
     "backend": st.sampled_from(["auto", "torch", "onnxruntime"]),
     "recipe": st.sampled_from(names()),
-    "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:7"]),
+    "device": st.sampled_from(["auto", "cpu", "cpu,cpu", "mps", "cuda", "cuda:7,cuda:0"]),
     "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
     "seed": st.integers(0, 2**63 - 1),
     "memory": st.none() | st.integers(500_000_000, 10**15),
