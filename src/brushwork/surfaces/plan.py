@@ -6,6 +6,7 @@ import json
 
 from brushwork.context import context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
+from brushwork.errors import InputError
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
@@ -20,6 +21,10 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
 
     Raises InputError, with the largest size that fits, when the job does not.
     """
+    if job.engine != "optimize":
+        raise InputError(
+            f"--engine {job.engine}: takes seconds at any size; plan foretells --engine optimize"
+        )
     keep_freed_memory()
     context = context_for(job)
     sources = trimmed(job, read_sources(job))
