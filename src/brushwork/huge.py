@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brushwork.decode import kind_of, open_header
-from brushwork.errors import InputError, MissingExtraError
+from brushwork.decode import kind_of, open_header, reading
+from brushwork.errors import BrushworkError, InputError, MissingExtraError
 from brushwork.images import Picture, opened
 
 LARGE = 100_000_000  # pixels above which a picture is read shrunk, if no more than a part of it is needed
@@ -20,12 +20,13 @@ SPARE = 2  # a picture is read at this many times the size that is needed: the j
 
 
 def pixels_of(path: str | Path) -> int:
-    """The pixels of a picture file, by its header alone. Raises InputError when it is none."""
-    with opened(path) as stream:
-        kind = kind_of(stream, str(path))
-        if kind == "HEIF":
-            return 0  # no camera's is that large
-        width, height = open_header(stream, kind).size
+    """The pixels of a picture file, by its header alone; 0 for a file that whoever reads it will refuse."""
+    try:
+        with opened(path) as stream, reading(str(path)):
+            kind = kind_of(stream, str(path))
+            width, height = (0, 0) if kind == "HEIF" else open_header(stream, kind).size
+    except BrushworkError:
+        return 0
     return width * height
 
 
