@@ -319,7 +319,10 @@ class Stylize(Settings):
         le=8192,
     )
     weights: str | None = option(
-        "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
+        "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors; with --engine feedforward "
+        "Magenta's network of full width, .npz",
+        "FILE",
+        default=None,
     )
     max_pixels: int = option("refuse larger pictures", "N", default=250_000_000, ge=1)
 
@@ -443,6 +446,9 @@ class Export(Frozen):
     )
     numbers: Literal["float32", "float16", "int8"] = option(
         "how weights are kept: whole, in half the bytes, or a quarter", default="float32"
+    )
+    weights: str | None = option(
+        "Magenta's network of full width, .npz, instead of the embedded one", "FILE", default=None
     )
     output: str | None = option("the file [ART.onnx]", "MODEL.onnx", default=None)
     overwrite: bool = option("replace a file that exists", default=False)
