@@ -1,6 +1,7 @@
-"""Training speed: the GAN's pictures a second, as a share of the machine's matrix rate and beside Keras.
+"""Training speed: pictures a second, as a share of the machine's matrix rate, the GAN also beside Keras.
 
-python benchmarks/training.py [--threads N] [--batch 512] [--steps 7] [--keras PYTHON_WITH_TENSORFLOW]
+python benchmarks/training.py [--task gan|stylenet] [--threads N] [--batch N] [--side PX] [--steps N]
+                              [--keras PYTHON_WITH_TENSORFLOW]
 
 Steps of both alternate, so that whatever else the machine does burdens both; the ratio is the median of the
 ratios of neighbours, by processor time.
@@ -20,8 +21,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from brushwork.context import keep_freed_memory
+from brushwork.encoders import VGG19
+from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
+from brushwork.jobs import build
+from brushwork.painter import paint
 from brushwork.training.gan import Gan
-from brushwork.training.jobs import GanTrain
+from brushwork.training.jobs import GanTrain, StyleNetTrain
+from brushwork.training.perceptual import make_criterion
+from brushwork.training.stylenet import INPUTS, Stylise
 
 Seconds = tuple[float, float]  # wall clock, processor
 PEER = Path(__file__).parent / "peers" / "keras_gan.py"
@@ -31,13 +38,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--task", choices=["gan", "stylenet"], default="gan")
+    parser.add_argument("--batch", type=int, help="512, or 4 of stylenet")
+    parser.add_argument("--side", type=int, default=256, help="of stylenet's pictures")
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--keras", help="a Python that has TensorFlow")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    task, batch = Gan(GanTrain()), torch.rand(options.batch, 1, 28, 28)
+    options.batch = options.batch or {"gan": 512, "stylenet": 4}[options.task]
+    if options.task == "gan":
+        task, batch = Gan(GanTrain()), torch.rand(options.batch, 1, 28, 28)
+    else:
+        task, batch = stylenet(), torch.rand(options.batch, 3, options.side, options.side)
     with FlopCounterMode(display=False) as counter:
         task.step(batch)
     operations = counter.get_total_flops()
@@ -54,13 +67,23 @@ def main() -> None:
     print(f"matrix product: {rate / 1e9:.0f} GFLOP/s a processor second")
     print(f"a step: {operations / 1e9:.0f} GFLOP, {operations * pace / 1e9:.0f} GFLOP/s", end="")
     print(f" = {operations * pace / rate:.2f} of that")
-    print(f"pictures: {options.batch * pace:.0f} a processor second")
-    print(f"          {options.batch * statistics.median(1 / wall for wall, _ in ours):.0f} a second")
+    print(f"pictures: {options.batch * pace:.3g} a processor second")
+    print(f"          {options.batch * statistics.median(1 / wall for wall, _ in ours):.3g} a second")
     if theirs:
         ratios = sorted(b[1] / a[1] for a, b in zip(ours, theirs, strict=True))
         print(
             f"Keras takes {statistics.median(ratios):.2f} times as long ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
+
+
+def stylenet() -> Stylise:
+    """The default network's training, of a painting that is at hand."""
+    job = build(StyleNetTrain, {"photos": "photos", "style": "style"})
+    painting = torch.from_numpy(paint("swirls", size=512)).permute(2, 0, 1)[None] / 255
+    criterion = make_criterion(VGG19.load(), painting, job.style_size, job.style_loss)
+    network = StyleNet(StyleNetSettings.of_width(job.width, conditions=INPUTS))
+    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return Stylise(job, network, criterion, {})
 
 
 def _timed(work: Callable[[], object]) -> Seconds:

@@ -26,8 +26,9 @@ COMMANDS = [
     "plan",
     "sheet",
     "gan",
+    "train",
 ]
-DEEPER = ["gan train", "gan sample", "gan score"]
+DEEPER = ["gan train", "gan sample", "gan score", "train stylenet", "train paired", "train make-pairs"]
 
 
 @pytest.fixture(autouse=True)

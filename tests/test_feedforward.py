@@ -245,7 +245,16 @@ def test_strokes_are_as_broad_at_every_size() -> None:
     assert sizes(2048, 100) == [(256, 512), (512, 1024), (1024, 2048)]
     assert sizes(512, 200) == [(128, 256), (256, 512)]
     assert sizes(512, 50) == [(512, 1024)]
-    assert ladder(job_of(stroke_size=400), (256, 512), knows_strokes=True) == [(256, 512)]
+
+
+def test_a_network_is_told_the_strokes_that_it_knows() -> None:
+    def sizes(percent: float, size: int = 512) -> list[tuple[int, int]]:
+        return ladder(job_of(stroke_size=percent), (size // 2, size), knows_strokes=True)
+
+    assert sizes(200) == sizes(50) == [(256, 512)]
+    assert sizes(100, 1024) == [(512, 1024)]  # twice as many pixels, twice as broad
+    assert sizes(400) == [(128, 256), (256, 512)]
+    assert sizes(25) == [(512, 1024)]
 
 
 def test_a_painting_is_looked_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

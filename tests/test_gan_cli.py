@@ -241,7 +241,7 @@ def test_a_training_is_not_replaced_or_mixed(bench: Bench) -> None:
     assert "--resume goes on" in bench.train("--epochs", "1", "-o", "run").complaint
     assert "--seed 3" in bench.gan("train", "-o", "run", "--resume", "--seed", "3").complaint
     (bench.folder / "run" / "job.json").write_text('{"task": "stylenet"}')
-    assert "no GAN's" in bench.gan("train", "-o", "run", "--resume").complaint
+    assert "is none of 'gan'" in bench.gan("train", "-o", "run", "--resume").complaint
     assert bench.train("--epochs", "2", "-o", "run", "--overwrite").status == 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,3 +183,55 @@ def test_a_strange_checkpoint_is_refused(change: dict[str, Any], words: str) -> 
     state = next(e for e in ran(made(), epochs=1) if isinstance(e, Checkpoint)).state()
     with pytest.raises(InputError, match=words):
         ran(made(), state | change)
+
+
+def test_a_training_told_in_steps_ends_within_an_epoch_and_resumes() -> None:
+    def stepped(state: dict[str, Any] | None = None) -> tuple[Denoise, list[Event], list[dict[str, Any]]]:
+        task = made()
+        plan = Plan(9, seed=7, steps=7, look_every=4, look_at_epochs=False)
+        events, states = list[Event](), list[dict[str, Any]]()
+        for event in train(task, InMemory(pictures(), 8, 7), plan, CPU, state):
+            events.append(event)
+            if isinstance(event, Checkpoint) and event.step == 5:
+                saved = event.state()
+                states.append(checkpointed(saved))
+        return task, events, states
+
+    task, events, states = stepped()
+    started, finished = events[0], events[-1]
+    assert isinstance(started, Started)
+    assert isinstance(finished, Finished)
+    assert (started.steps, started.is_in_epochs, finished.step) == (7, False, 7)
+    assert [event.step for event in events if isinstance(event, Looked)] == [4, 7]
+    assert [event.epoch for event in events if isinstance(event, EpochDone)] == [1, 2]
+    again, resumed, _ = stepped(states[0])
+    assert all(torch.equal(a, b) for a, b in zip(weights(task), weights(again), strict=True))
+    last = resumed[-1]
+    assert isinstance(last, Finished)
+    assert last.means == finished.means
+
+
+def checkpointed(state: dict[str, Any]) -> dict[str, Any]:
+    """A state as a file keeps it."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(Path(folder) / "state", state)
+        return checkpoint.load(Path(folder) / "state")
+
+
+class Rising(Denoise):
+    """Its loss falls, then rises far."""
+
+    done = 0
+
+    def step(self, batch: Tensor) -> Mapping[str, Tensor]:
+        self.done += 1
+        return {"loss": torch.tensor(max(1.0, self.done - 120.0))}
+
+
+def test_a_loss_that_runs_away_ends_the_training() -> None:
+    torch.manual_seed(0)
+    events = train(Rising(), InMemory(pictures(), 8, 7), Plan(200, runaway=3.0), CPU)
+    with pytest.raises(DivergedError, match=r"loss has risen from 1 to 3.* does not come back"):
+        list(events)
+    patient = list(train(Rising(), InMemory(pictures(), 8, 7), Plan(60), CPU))
+    assert isinstance(patient[-1], Finished)

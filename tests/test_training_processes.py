@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from brushwork.encode import to_image
 from brushwork.outputs.checkpoint import load
 from commands import BRUSHWORK, environment
 from gan_bench import QUICK, Bench
@@ -71,3 +73,20 @@ def test_the_command_line_trains_in_two_processes(bench: Bench) -> None:
     (told,) = [json.loads(row) for row in done.stdout.splitlines()]  # one process speaks
     assert told["epochs"] == 2
     assert bench.gan("train", "-o", "run", "--resume", "--epochs", "3", "--quiet").status == 0
+
+
+def test_a_style_network_is_trained_in_two_processes(tmp_path: Path, photo: Tensor, painting: Tensor) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        to_image(photo.roll(9 * number, -1)).save(tmp_path / "photos" / f"{number}.png")
+    to_image(painting).save(tmp_path / "painting.png")
+    line = [
+        BRUSHWORK, "train", "stylenet", "photos", "--style", "painting.png", "--steps", "3", "--batch", "2",
+        "--crop", "64", "--width", "4", "--blocks", "1", "--style-size", "64", "--compare-steps", "5",
+        "--threads", "1", "--device", "cpu", "-o", "net.safetensors", "--json",
+    ]  # fmt: skip
+    done = launched(tmp_path, *line)
+    assert done.returncode == 0, done.stderr.decode()
+    (told,) = [json.loads(row) for row in done.stdout.splitlines()]
+    assert told["steps"] == 3
+    assert (tmp_path / "net.safetensors").exists()

@@ -517,6 +517,7 @@ FLAGS = {
     "styles": "style",
     "content_layers": "content-layer",
     "style_layers": "style-layer",
+    "from_network": "from",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
+from brushwork.feedforward import translate
 from brushwork.feedforward.engine import paint as paint_at_once
 from brushwork.feedforward.engine import start_for
 from brushwork.feedforward.paintings import Painting, Paintings
@@ -37,7 +38,8 @@ def run(
     context = context_for(job)
     pictures = sources or read_sources(job)
     if job.engine == "feedforward":
-        yield from paint_at_once(job, pictures, context)
+        at_once = translate.paint if translate.translates(job) else paint_at_once
+        yield from at_once(job, pictures, context)
         return
     if job.init == "feedforward" and state is None:
         pictures = replace(pictures, init=start_for(job, pictures, context))

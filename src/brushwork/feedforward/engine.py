@@ -17,7 +17,7 @@ from brushwork.events import Event, Finished, Losses, Started, Swept
 from brushwork.feedforward import embedded, magenta, shelf, tiled
 from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.paintings import Paintings
-from brushwork.feedforward.plan import Plan, make_plan
+from brushwork.feedforward.plan import Plan, learnt, make_plan, opacity, strokes
 from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
 from brushwork.images import Picture, resize
 from brushwork.jobs import BUILTIN, Style, Stylize, is_network
@@ -182,9 +182,10 @@ def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
     key = shelf.key_of(first)
     settings = shelf.plain(key).settings
     names = settings.conditions
-    known = {"strength": job.strength, "stroke_size": math.log2(job.stroke_size / 100)}
+    ratio = learnt(strokes(job, (prepared.photo.shape[-2], prepared.photo.shape[-1])))
+    known = {"strength": job.strength, "stroke_size": math.log2(ratio)}
     condition = torch.tensor([known.get(name, 0.0) for name in names]) if names else None
-    return Brush(key, settings, condition, 1.0 if "strength" in names else job.strength)
+    return Brush(key, settings, condition, opacity(job.strength) if "strength" in names else job.strength)
 
 
 def arbitrary_key(weights: str | None) -> shelf.Key:

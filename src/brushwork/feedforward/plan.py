@@ -14,6 +14,7 @@ from brushwork.feedforward.stylenet import StyleNetSettings
 from brushwork.jobs import Stylize
 
 NATURAL: Final = 512  # pixels of the long side at which a network's strokes have their natural proportion
+KNOWN: Final = (0.5, 2.0)  # stroke sizes that a network has learnt which takes them as an input
 NEAR: Final = math.sqrt(2)  # within this factor of its natural size a picture is painted as it is
 SMALL: Final = 1_100_000  # pixels up to which onnxruntime is as fast as torch, and steadier
 TILES: Final = (4096, 2048, 1024, 512, 256)
@@ -61,13 +62,34 @@ def ladder(job: Stylize, size: tuple[int, int], *, knows_strokes: bool) -> list[
     with the photo and painted again, each time up to twice as large; for finer ones it is painted larger than
     it is wanted.
     """
-    ratio = 1.0 if knows_strokes else max(size) * job.stroke_size / 100 / NATURAL
+    ratio = strokes(job, size)
+    if knows_strokes:
+        ratio /= learnt(ratio)
     if 1 / NEAR <= ratio <= NEAR:
         return [size]
     if ratio < 1:
         return [_scaled(size, 1 / ratio)]
     count = max(1, round(math.log2(ratio)))
     return [_scaled(size, ratio ** (index / count - 1)) for index in range(count)] + [size]
+
+
+def strokes(job: Stylize, size: tuple[int, int]) -> float:
+    """The size of the strokes that a result of (height, width) wants, over a network's natural one."""
+    return max(size) * job.stroke_size / 100 / NATURAL
+
+
+def learnt(ratio: float) -> float:
+    """Of this ratio what a network can be told that takes the stroke size as an input."""
+    return min(max(ratio, KNOWN[0]), KNOWN[1])
+
+
+def opacity(strength: float) -> float:
+    """How much of its picture is taken of a network that takes the strength as an input.
+
+    The photo shows through where the strength is low: its colours do not pass the normalisations, so that no
+    network gives them back.
+    """
+    return 1 - (1 - strength) ** 2
 
 
 def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:

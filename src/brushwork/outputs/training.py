@@ -12,6 +12,7 @@ from torch import Tensor
 
 import brushwork
 from brushwork.errors import InputError, OutputError
+from brushwork.jobs import Frozen, build
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files, samples
 from brushwork.outputs.pace import Pace
@@ -26,18 +27,43 @@ STRIP_EVERY = 10  # epochs
 
 def saved_job(folder: Path) -> GanTrain:
     """The job of the training in a folder. Raises InputError when there is none."""
-    try:
-        record = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--resume: {folder} holds no training: leave --resume out to start one") from error
-    if not isinstance(record, dict) or record.get("task") != "gan":
-        raise InputError(f"--resume: the training in {folder} is no GAN's: give another folder")
-    return GanTrain.from_json(json.dumps(record.get("job")))
+    return build(GanTrain, read_record(folder, "gan"))
 
 
 def saved_state(folder: Path) -> dict[str, Any] | None:
     """Where the training in a folder stopped; None when it was before the first checkpoint."""
     return checkpoint_file.load(folder / STATE) if (folder / STATE).exists() else None
+
+
+def claim(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make a training's folder. Raises OutputError when it holds something that is not to be replaced."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file: give -o a folder")
+    is_run = (path / JOB).is_file()
+    if not resume and is_run and not overwrite:
+        raise OutputError(f"{path} holds a training: --resume goes on with it, --overwrite replaces it")
+    if path.is_dir() and not is_run and any(path.iterdir()):
+        raise OutputError(f"{path} holds other files: give an empty or a new folder")
+    files.make_folder(path)
+    files.check_folder(path, need=40_000_000)
+
+
+def record(task: str, job: Frozen) -> bytes:
+    """What a training's folder says of itself; ``read_record`` gives the job's fields back."""
+    return json.dumps(
+        {"brushwork": brushwork.__version__, "task": task, "job": job.model_dump()}, indent=1
+    ).encode()
+
+
+def read_record(folder: Path, task: str) -> dict[str, Any]:
+    """The fields of the job of the training in a folder. Raises InputError when none is."""
+    try:
+        found = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--resume: {folder} holds no training: leave --resume out to start one") from error
+    if not isinstance(found, dict) or found.get("task") != task:
+        raise InputError(f"--resume: the training in {folder} is none of {task!r}: give another folder")
+    return dict(found.get("job", {}))
 
 
 class GanFolder:
@@ -59,17 +85,7 @@ class GanFolder:
 
     def check(self) -> None:
         """Make the folder. Raises OutputError when it holds something that is not to be replaced."""
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"{self.path} is a file: give -o a folder")
-        is_run = (self.path / JOB).is_file()
-        if not self._wanted.resume and is_run and not self._wanted.overwrite:
-            raise OutputError(
-                f"{self.path} holds a training: --resume goes on with it, --overwrite replaces it"
-            )
-        if self.path.is_dir() and not is_run and any(self.path.iterdir()):
-            raise OutputError(f"{self.path} holds other files: give an empty or a new folder")
-        files.make_folder(self.path)
-        files.check_folder(self.path, need=40_000_000)
+        claim(self.path, resume=self._wanted.resume, overwrite=self._wanted.overwrite)
 
     def begin(self) -> None:
         """Write the job; what a replaced training left behind goes."""
@@ -77,8 +93,7 @@ class GanFolder:
             for path in self.path.iterdir():
                 if _is_ours(path.name):
                     path.unlink()
-        record = {"brushwork": brushwork.__version__, "task": "gan", "job": self._job.model_dump()}
-        files.write(self.path / JOB, json.dumps(record, indent=1).encode())
+        files.write(self.path / JOB, record("gan", self._job))
 
     def handle(self, event: Event, task: Gan) -> None:
         """Take the next event."""
@@ -105,6 +120,8 @@ class GanFolder:
                     self.store(task)
             case Finished():
                 self.finished = event
+            case _:
+                pass
 
     def _look(self, event: Looked) -> None:
         if not self._frames or event.step % self._wanted.film_every == 0:

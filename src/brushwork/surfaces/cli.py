@@ -20,7 +20,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations, build
-from brushwork.surfaces import gan
+from brushwork.surfaces import gan, train
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
@@ -459,4 +459,5 @@ app.command(styles)
 app.command(with_options(export, {"Export": Export.model_fields}), name="export")
 app.command(doctor)
 app.command(demo)
+app.command(train.app)
 app.command(gan.app)

@@ -20,8 +20,8 @@ from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, 
 if TYPE_CHECKING:  # torch takes seconds
     from brushwork.outputs.training import GanFolder
     from brushwork.training.events import Event
+    from brushwork.training.gan_runner import GanRun
     from brushwork.training.processes import Processes
-    from brushwork.training.runner import GanRun
     from brushwork.training.scoring import Scored
 
 app = App(name="gan", help="Train a GAN on small pictures, and take pictures from it.")
@@ -98,7 +98,7 @@ def _train_together(
     from brushwork.outputs.training import GanFolder, saved_state
     from brushwork.surfaces.cli import DONE, INTERRUPTED
     from brushwork.surfaces.terminal import say
-    from brushwork.training.runner import run_gan
+    from brushwork.training.gan_runner import run_gan
 
     state = saved_state(Path(wanted.output or "")) if wanted.resume else None
     folder = GanFolder(job, wanted, state)

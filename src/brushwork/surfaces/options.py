@@ -24,6 +24,7 @@ REPEATABLE = {
     "metric_weights",
     "style_scales",
     "style_rotations",
+    "freeze",
 }
 
 
@@ -34,12 +35,18 @@ def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldI
     that a bad one is told in the same words everywhere.
     """
     own = signature(command, eval_str=True).parameters.values()
-    recipe = read_recipe("default").settings
+    recipe, look = read_recipe("default").settings, Settings.model_fields
     flags: dict[str, Argument] = {}
     for order, (heading, fields) in enumerate(groups.items()):
         group = Group(heading, sort_key=order + 1)
         flags |= {
-            name: _argument(name, field, recipe.get(name, field.default), group)
+            # Another model's option of the same name is none of the recipe's.
+            name: _argument(
+                name,
+                field,
+                recipe.get(name, field.default) if field is look.get(name) else field.default,
+                group,
+            )
             for name, field in fields.items()
         }
     parameters = [*(p for p in own if p.kind is not Argument.VAR_KEYWORD), *flags.values()]

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from brushwork.surfaces.terminal import LINE_EVERY, say
-from brushwork.training.events import EpochDone, Event, Started, Stepped
+from brushwork.training.events import EpochDone, Event, Preparing, Started, Stepped
 
 
 def watcher(*, quiet: bool) -> Silence:
@@ -39,17 +39,22 @@ class Lines(Silence):
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._is_in_epochs = True
 
     def show(self, event: Event) -> None:
         """Print a line if it is time."""
         now = time.monotonic()
         match event:
+            case Preparing():
+                say(f"{event.what}: {event.done} of {event.count}")
             case Started():
+                self._is_in_epochs = event.is_in_epochs
                 say(_headline(event))
             case Stepped() if now - self._last > LINE_EVERY:
                 self._last = now
-                say(f"epoch {event.epoch}, step {event.step}: {_losses(event.means)}")
-            case EpochDone():
+                epoch = f"epoch {event.epoch}, " if self._is_in_epochs else ""
+                say(f"{epoch}step {event.step}: {_losses(event.means)}")
+            case EpochDone() if self._is_in_epochs:
                 self._last = now
                 speed = f"{event.pictures_per_second:.0f} pictures/s"
                 say(f"epoch {event.epoch} done: {_losses(event.means)}, {speed}")
@@ -71,7 +76,7 @@ class Bar(Silence):
         ]
         self._bar = Progress(*columns, speed_estimate_period=600, console=Console(stderr=True))
         self._task = self._bar.add_task("reading", total=None)
-        self._epochs = 0
+        self._epochs = self._steps = 0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -84,19 +89,23 @@ class Bar(Silence):
 
     def show(self, event: Event) -> None:
         """Move the bar."""
-        if isinstance(event, Started):
-            self._epochs = event.epochs
+        if isinstance(event, Preparing):
+            self._bar.update(self._task, total=event.count, completed=event.done, description=event.what)
+        elif isinstance(event, Started):
+            self._epochs = event.epochs if event.is_in_epochs else 0
             self._bar.console.print(_headline(event), highlight=False)
-            total = event.epochs * event.steps_per_epoch
-            self._bar.update(self._task, total=total, completed=event.step, description="training")
+            self._steps = event.steps
+            self._bar.update(self._task, total=event.steps, completed=event.step, description="training")
         elif isinstance(event, Stepped):
-            description = f"epoch {event.epoch}/{self._epochs}, {_losses(event.means)}"
+            place = f"epoch {event.epoch}/{self._epochs}" if self._epochs else f"{event.step}/{self._steps}"
+            description = f"{place}, {_losses(event.means)}"
             self._bar.update(self._task, completed=event.step, description=description)
 
 
 def _headline(event: Started) -> str:
     sizes = ", ".join(f"{name} {count:,}" for name, count in event.parameters.items())
-    what = f"{event.pictures} pictures, {event.epochs} epochs of {event.steps_per_epoch} steps"
+    length = f"{event.epochs} epochs of {event.steps_per_epoch} steps"
+    what = f"{event.pictures} pictures, {length if event.is_in_epochs else f'{event.steps} steps'}"
     return f"{what} on {event.device}, {event.precision}; parameters: {sizes}"
 
 

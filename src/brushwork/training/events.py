@@ -23,6 +23,17 @@ class Started:
     parameters: Mapping[str, int]  # by network
     device: str
     precision: str
+    steps: int  # in all
+    is_in_epochs: bool  # or the length is told in steps
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Something is made that the training needs, before it begins."""
+
+    what: str
+    done: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -75,4 +86,4 @@ class Finished:
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-Event = Started | Stepped | Looked | EpochDone | Checkpoint | Finished
+Event = Preparing | Started | Stepped | Looked | EpochDone | Checkpoint | Finished

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from brushwork.errors import InputError
-from brushwork.jobs import Frozen, build, option
+from brushwork.jobs import Frozen, build, flag, option
 from brushwork.recipes import read_recipe
 
 RECIPES = "brushwork.training.recipes"
@@ -114,6 +114,202 @@ class TrainingFiles(Frozen):
         allow_inf_nan=False,
     )
     film_every: int = option("steps between the frames of the film of one latent", "N", default=10, ge=1)
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class Machine(Frozen):
+    """Where and how a training computes."""
+
+    accumulate: int = option(
+        "parts that a batch is computed in, for less memory", "N", default=1, ge=1, le=1024
+    )
+    seed: int = option("seed of weights, order, crops and draws", "N", default=0, ge=0, le=2**63 - 1)
+    device: str = option(
+        "where to compute", "auto|cpu|cuda[:N]|mps", default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
+    )
+    precision: Literal["float32", "bfloat16"] = option("arithmetic of the networks", default="float32")
+    threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    weights: str | None = option(
+        "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
+    )
+
+
+class StyleNetTrain(Machine):
+    """Train a network that paints photos in the manner of one painting, in one pass."""
+
+    photos: str = option(
+        "folder, .tar file or hf:NAME[@SPLIT] of photos to learn from", "PHOTOS", min_length=1
+    )
+    style: str = option("the painting", "ART", min_length=1)
+    steps: int = option("batches to learn from", "N", default=20_000, ge=1, le=10_000_000)
+    batch: int = option("photos a step", "N", default=4, ge=1, le=1024)
+    crop: int = option(
+        "side of the squares cut from photos; a multiple of 16",
+        "PX",
+        default=256,
+        ge=64,
+        le=2048,
+        multiple_of=16,
+    )
+    style_size: int = option(
+        "long side at which the painting's strokes are learnt: they suit pictures of that size",
+        "PX",
+        default=512,
+        ge=64,
+        le=4096,
+    )
+    style_weight: float = option(
+        "style against content, over what was measured", "W", default=1.0, ge=0, allow_inf_nan=False
+    )
+    content_weight: float = option("content against style", "W", default=1.0, ge=0, allow_inf_nan=False)
+    tv_weight: float = option("weight of the total variation", "W", default=1.0, ge=0, allow_inf_nan=False)
+    style_loss: Literal["covariance", "relative", "w2"] = option(
+        "moments compared: covariances and means, Gram matrices, or Gaussians by Wasserstein distance",
+        default="covariance",
+    )
+    steadiness: float = option(
+        "weight of what changes when the photo moves or has noise, for video; 0 for none",
+        "W",
+        default=50.0,
+        ge=0,
+        allow_inf_nan=False,
+    )
+    adjustable: Literal["both", "strength", "stroke", "none"] = option(
+        "which of --strength and --stroke-size the network takes as an input", default="both"
+    )
+    width: int = option("channels at full size; four times as many inside", "N", default=32, ge=4, le=256)
+    blocks: int = option("residual blocks", "N", default=5, ge=1, le=32)
+    depthwise: bool = option("depthwise convolutions: a small network for phones", default=False)
+    from_network: str | None = option(
+        "start from this network instead of random weights", "NET.safetensors", default=None
+    )
+    freeze: Annotated[tuple[str, ...], BeforeValidator(_several)] = option(
+        "layer of --from that stays as it is, repeatable: down, blocks, blocks.0, up, last, *.conv",
+        "LAYER",
+        default=(),
+    )
+    learning_rate: float = option(
+        "Adam's rate, warmed up, then a cosine to 0", "LR", default=1e-3, gt=0, le=1
+    )
+    average: float = option(
+        "decay of the running mean of the weights, which is the result; 0 for none",
+        "F",
+        default=0.999,
+        ge=0,
+        lt=1,
+    )
+    held_back: int = option("photos to judge by that are not learnt from", "N", default=8, ge=1, le=64)
+    compare_steps: int = option(
+        "steps of the optimise engine on those, for the balance and to compare with",
+        "N",
+        default=60,
+        ge=5,
+        le=1000,
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> StyleNetTrain:
+        if self.accumulate > self.batch:
+            raise ValueError(
+                f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
+            )
+        if self.freeze and not self.from_network:
+            raise ValueError("--freeze keeps layers of another network: give it with --from NET")
+        idle = {"width", "blocks", "depthwise", "adjustable"} & self.model_fields_set
+        fields = type(self).model_fields
+        changed = sorted(name for name in idle if getattr(self, name) != fields[name].default)
+        if self.from_network and changed:
+            raise ValueError(f"{flag(changed[0])} is decided by the network of --from: leave it out")
+        return self
+
+
+class PairedTrain(Machine):
+    """Train a network that makes of inputs what their targets show, from pairs of pictures."""
+
+    inputs: str = option("folder of inputs", "INPUTS", min_length=1)
+    targets: str = option("folder of their targets, of the same names and sizes", "TARGETS", min_length=1)
+    steps: int = option("batches to learn from", "N", default=20_000, ge=1, le=10_000_000)
+    batch: int = option("pairs a step", "N", default=4, ge=1, le=1024)
+    crop: int = option(
+        "side of the squares cut from both; a multiple of 16",
+        "PX",
+        default=256,
+        ge=64,
+        le=2048,
+        multiple_of=16,
+    )
+    l1_weight: float = option(
+        "weight of the pixels' absolute difference", "W", default=1.0, ge=0, allow_inf_nan=False
+    )
+    perceptual_weight: float = option(
+        "weight of the difference of VGG19's features", "W", default=0.5, ge=0, allow_inf_nan=False
+    )
+    adversarial_weight: float = option(
+        "weight of a discriminator of patches, for crisper strokes; 0 for none",
+        "W",
+        default=0.0,
+        ge=0,
+        le=100,
+    )
+    width: int = option("channels at full size, doubled with each halving", "N", default=32, ge=4, le=256)
+    depth: int = option("how often the picture is halved", "N", default=4, ge=1, le=6)
+    from_network: str | None = option(
+        "start from this network instead of random weights", "NET.safetensors", default=None
+    )
+    learning_rate: float = option(
+        "Adam's rate, warmed up, then a cosine to 0", "LR", default=5e-4, gt=0, le=1
+    )
+    average: float = option(
+        "decay of the running mean of the weights, which is the result; 0 for none",
+        "F",
+        default=0.999,
+        ge=0,
+        lt=1,
+    )
+    held_back: int = option("pairs to judge by that are not learnt from", "N", default=8, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _check(self) -> PairedTrain:
+        if self.accumulate > self.batch:
+            raise ValueError(
+                f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
+            )
+        return self
+
+
+class MakePairs(Frozen):
+    """Paint photos as pairs to train from."""
+
+    output: str | None = option(
+        "folder for inputs/ and targets/; pairs that are there are kept", "DIR", default=None
+    )
+    count: int | None = option("paint only so many of the photos, drawn by the seed", "N", default=None, ge=1)
+
+
+class NetworkFiles(Frozen):
+    """Where a network's training writes and how often."""
+
+    output: str | None = option(
+        "the network; pictures, curves and what --resume goes on from are beside it, in a folder named .run",
+        "NET.safetensors",
+        default=None,
+    )
+    resume: bool = option("go on with the training of that network", default=False)
+    overwrite: bool = option("replace a network and its training", default=False)
+    checkpoint_every: float = option(
+        "seconds between checkpoints; there is also one at the end",
+        "SECONDS",
+        default=120,
+        gt=0,
+        allow_inf_nan=False,
+    )
+    look_every: int | None = option(
+        "steps between sheets of samples [a twentieth of all]", "N", default=None, ge=1
+    )
+    tensorboard: bool = option("also write losses and samples for TensorBoard", default=False)
 
 
 class GanScore(Frozen):

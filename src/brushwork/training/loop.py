@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -27,6 +29,7 @@ from brushwork.training.learner import Learner, parameters_of
 from brushwork.training.processes import Alone, Processes
 
 VERSION = 1  # of the checkpoints
+TREND = 50  # steps that a running mean looks back
 STREAM = 0x5EED  # the same seed drew the weights: the steps must not draw the same numbers again
 
 
@@ -69,7 +72,10 @@ class Plan:
     epochs: int
     seed: int = 0
     accumulate: int = 1  # parts that a batch is computed in
-    look_every: int | None = None  # steps; an epoch's end is looked at in any case
+    look_every: int | None = None  # steps
+    look_at_epochs: bool = True  # at their ends too
+    steps: int | None = None  # the training ends after so many, if its epochs have more
+    runaway: float | None = None  # the first loss counts as lost at so many times its lowest running mean
     processes: Processes = field(default_factory=Alone)  # that train together
 
 
@@ -80,12 +86,21 @@ class _Place:
         self.epoch = self.batch = self.step = 0
         self.sums: dict[str, float] = {}
         self.means: dict[str, float] = {}  # of the last whole epoch
+        self.trend = self.lowest = math.inf  # of the first loss: its running mean, and the least of that
 
     def add(self, losses: Losses) -> Losses:
         self.step, self.batch = self.step + 1, self.batch + 1
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        return {name: total / self.batch for name, total in self.sums.items()}
+        first = next(iter(losses.values()))
+        self.trend = first if math.isinf(self.trend) else self.trend + (first - self.trend) / TREND
+        if self.step >= TREND:
+            self.lowest = min(self.lowest, self.trend)
+        return self.so_far()
+
+    def so_far(self) -> dict[str, float]:
+        """Means since the epoch began; of the last one when it has just begun."""
+        return {name: total / self.batch for name, total in self.sums.items()} or self.means
 
     def next_epoch(self, means: Losses) -> None:
         self.epoch, self.batch, self.sums, self.means = self.epoch + 1, 0, {}, dict(means)
@@ -113,33 +128,36 @@ def train(
     for learner in task.learners.values():
         learner.processes = plan.processes
     sizes = {name: parameters_of(learner.network) for name, learner in task.learners.items()}
+    total = min(plan.epochs * batches.steps, plan.steps or sys.maxsize)
     yield Started(
         task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
-        context.precision,
+        context.precision, total, plan.steps is None,
     )  # fmt: skip
     speed = 0.0
-    while place.epoch < plan.epochs:
-        began, first = time.perf_counter(), place.batch
-        for batch in batches.epoch(place.epoch, place.batch):
-            yield from _one_step(task, batch, plan, context, place, batches.steps)
+    while place.step < total:
+        began, first, epoch = time.perf_counter(), place.step, place.epoch
+        for batch in islice(batches.epoch(place.epoch, place.batch), total - place.step):
+            yield from _one_step(task, batch, plan, context, place, batches.steps, total)
         seconds = time.perf_counter() - began
-        speed = batches.count * (1 - first / batches.steps) / seconds
-        yield EpochDone(place.epoch, place.step, place.means, speed)
-    yield Finished(place.epoch, place.step, place.means, speed)
+        speed = batches.count * (place.step - first) / batches.steps / seconds
+        if place.epoch > epoch:
+            yield EpochDone(place.epoch, place.step, place.means, speed)
+    yield Finished(place.epoch, place.step, place.so_far(), speed)
 
 
 def _one_step(
-    task: Task[Batch], batch: Batch, plan: Plan, context: Context, place: _Place, steps: int
+    task: Task[Batch], batch: Batch, plan: Plan, context: Context, place: _Place, steps: int, total: int
 ) -> Generator[Event]:
     losses = learn(task, batch, plan.accumulate, context, plan.processes)
     means = place.add(losses)
-    _check(losses, place.step)
+    _check(losses, place, plan)
     epoch = place.epoch
     is_last = place.batch == steps
     if is_last:
         place.next_epoch(means)
     yield Stepped(place.step, epoch + 1, losses, means)
-    if is_last or (plan.look_every and place.step % plan.look_every == 0):
+    is_due = plan.look_every and place.step % plan.look_every == 0
+    if is_due or place.step == total or (is_last and plan.look_at_epochs):
         yield Looked(place.step, place.epoch, is_last, task.look(epoch_end=is_last))
     yield Checkpoint(place.step, is_last, lambda: state_of(task, place))
 
@@ -190,12 +208,18 @@ def _count(batch: Tensor | tuple[Tensor, ...]) -> int:
     return len(batch) if isinstance(batch, Tensor) else len(batch[0])
 
 
-def _check(losses: Losses, step: int) -> None:
+def _check(losses: Losses, place: _Place, plan: Plan) -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
             raise DivergedError(
-                f"step {step}: {name} became {value}: give a lower rate, or float32 instead of bfloat16"
+                f"step {place.step}: {name} became {value}: give a lower rate, or float32 instead of bfloat16"
             )
+    if plan.runaway and place.trend > plan.runaway * place.lowest:
+        name = next(iter(losses))
+        raise DivergedError(
+            f"step {place.step}: {name} has risen from {place.lowest:.3g} to {place.trend:.3g} and does not "
+            "come back: give a lower rate"
+        )
 
 
 # ----------------------------------------------------------------------------------------------- the state

@@ -1,4 +1,4 @@
-"""A training job becomes events."""
+"""A training job becomes events: the GAN's."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def run_gan(
     batches = InMemory(pictures[: job.limit], job.batch, job.seed)
     torch.manual_seed(job.seed)
     task = Gan(job, context.device)
-    plan = Plan(job.epochs, job.seed, job.accumulate, look_every, together or Alone())
+    plan = Plan(job.epochs, job.seed, job.accumulate, look_every, processes=together or Alone())
     return GanRun(task, troubles, train(task, batches, plan, context, state))

@@ -1,0 +1,49 @@
+"""One pass of a network that was trained from pairs of pictures: a photo and a job to events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from pathlib import Path
+
+import torch
+
+from brushwork import colour
+from brushwork.context import Context
+from brushwork.errors import InputError
+from brushwork.events import Event, Finished, Losses, Started
+from brushwork.feedforward.unet import is_unet, read_unet
+from brushwork.images import resize
+from brushwork.jobs import BUILTIN, Stylize, is_network
+from brushwork.optimize.engine import Sources, like_the_photo
+from brushwork.optimize.scales import Scale, result_size
+
+NOTHING = Losses(math.nan, math.nan, math.nan, math.nan)
+
+
+def translates(job: Stylize) -> bool:
+    """Whether a job's style is such a network."""
+    path = job.styles[0].path
+    return is_network(path) and not BUILTIN.fullmatch(path) and is_unet(Path(path))
+
+
+def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
+    """Paint a picture in one pass; yields Started and Finished.
+
+    Such a network knows no strength, so that the photo shows through instead, and no other stroke size.
+    Raises WeightsError for a network that cannot be read, InputError for more than one.
+    """
+    path = job.styles[0].path
+    if len(job.styles) > 1:
+        raise InputError(f"--style {path} is a network of its own and cannot be blended: give it alone")
+    network = read_unet(Path(path)).to(context.device)
+    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    prepared = colour.prepare(job, resize(sources.content.pixels, height, width, job.resize), [], [])
+    photo = prepared.photo
+    yield Started(
+        width, height, 0, str(context.device), context.precision, path, photo, [Scale(height, width, 1)]
+    )
+    with torch.no_grad(), torch.autocast(context.device.type, context.dtype, context.dtype != torch.float32):
+        painted = network(photo.to(context.device)).float().cpu()
+    restored = prepared.restore(photo.lerp(painted, job.strength))
+    yield Finished(like_the_photo(restored, sources.content), NOTHING, 0)

@@ -1,0 +1,110 @@
+"""`brushwork train make-pairs`: photos and what a recipe makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brushwork.context import context_for, keep_freed_memory
+from brushwork.encode import encode_picture
+from brushwork.encoders import VGG19
+from brushwork.errors import InputError
+from brushwork.events import Finished
+from brushwork.images import Picture, read_picture, resize
+from brushwork.jobs import Stylize
+from brushwork.optimize.engine import Sources
+from brushwork.outputs import files
+from brushwork.runner import run, sources_of
+from brushwork.surfaces.cli import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.terminal import say
+from brushwork.training.jobs import MakePairs
+from brushwork.training.photos import Photos, open_photos
+
+JOB = "job.json"
+
+
+def paint_pairs(job: Stylize, wanted: MakePairs, *, quiet: bool) -> int:
+    """Paint each photo that has no pair yet; ``job.content`` says where the photos are.
+
+    Raises InputError when the folder's pairs were made by other options.
+    """
+    keep_freed_memory()
+    folder = Path(wanted.output or "")
+    photos = open_photos(job.content)
+    _claim(folder, job)
+    # The photos come one by one; paintings and start are read once.
+    sources = sources_of(job, torch.zeros(3, 16, 16), [style.path for style in job.styles])
+    encoder = _encoder(job)
+    todo = _chosen(photos, wanted.count, job.seed)
+    with interruptible() as interrupted:
+        for number, (index, name) in enumerate(todo, start=1):
+            if interrupted:
+                say("interrupted; the same command goes on")
+                return INTERRUPTED
+            places = [folder / side / f"{name}.png" for side in ("inputs", "targets")]
+            if places[1].exists():  # written last
+                continue
+            try:
+                photo = Picture(read_picture(photos.source(index)).pixels)
+            except InputError as error:
+                say(f"left out: {photos.name(index)}: {error}")
+                continue
+            target = _painted(job, replace(sources, content=photo), encoder)
+            given = resize(photo.pixels, target.shape[-2], target.shape[-1], job.resize)
+            for place, pixels in zip(places, (given, target), strict=True):
+                files.write(place, encode_picture(Picture(pixels), "PNG"))
+            if not quiet:
+                say(f"{number} of {len(todo)}: {name}")
+    say(f"wrote {folder}")
+    return DONE
+
+
+def _claim(folder: Path, job: Stylize) -> None:
+    record = job.to_json()
+    place = folder / JOB
+    if place.exists():
+        if place.read_text(encoding="utf-8") != record:
+            raise InputError(f"{folder} holds pairs made with other options: give another folder")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds other files: give an empty or a new folder")
+    for side in ("inputs", "targets"):
+        files.make_folder(folder / side)
+    files.write(place, record.encode())
+
+
+def _chosen(photos: Photos, count: int | None, seed: int) -> list[tuple[int, str]]:
+    """Numbers of photos and the names of their pairs, no two alike."""
+    order = np.random.default_rng(seed).permutation(len(photos)).tolist()[:count]
+    return list(_named(photos, sorted(order)))
+
+
+def _named(photos: Photos, order: list[int]) -> Iterator[tuple[int, str]]:
+    taken: set[str] = set()
+    for index in order:
+        stem = Path(photos.name(index).rpartition(":")[2]).stem  # of a tar's member its own name
+        name = stem if stem not in taken else f"{stem}-{index}"
+        taken.add(name)
+        yield index, name
+
+
+def _encoder(job: Stylize) -> VGG19 | None:
+    """The network, loaded once for all photos; the engine that paints at once needs none."""
+    if job.engine == "feedforward":
+        return None
+    context = context_for(job)
+    return VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
+
+
+def _painted(job: Stylize, sources: Sources, encoder: VGG19 | None) -> Tensor:
+    with closing(run(job, sources, encoder=encoder)) as events:
+        for event in events:
+            if isinstance(event, Finished):
+                return event.picture.pixels
+    raise AssertionError("an engine ends with Finished")

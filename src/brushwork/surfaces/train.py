@@ -1,0 +1,305 @@
+"""`brushwork train`: networks of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+
+from cyclopts import App, Parameter
+
+from brushwork.errors import DivergedError, InputError
+from brushwork.jobs import Frozen, Settings, Stylize, build, flag
+from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.training.jobs import MakePairs, NetworkFiles, PairedTrain, StyleNetTrain
+
+if TYPE_CHECKING:  # torch takes seconds
+    from brushwork.outputs.network import Maker, NetworkFolder
+    from brushwork.training.events import Event
+    from brushwork.training.gates import Verdict
+    from brushwork.training.processes import Processes
+
+app = App(name="train", help="Train networks of one's own.")
+
+MAY_CHANGE = {"photos", "inputs", "targets", "threads", "device", "learning_rate"}
+"""What may differ from the training that ``--resume`` goes on with."""
+POSITIONAL = {"photos": "PHOTOS", "inputs": "INPUTS", "targets": "TARGETS"}
+
+Json = Annotated[
+    bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
+]
+Quiet = Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)]
+Job = TypeVar("Job", bound=Frozen)
+Result = TypeVar("Result")
+
+
+class Run(Protocol):
+    """A training that is ready."""
+
+    @property
+    def task(self) -> Maker:
+        """What makes the network."""
+        ...
+
+    @property
+    def troubles(self) -> list[str]:
+        """What was left out and why; more may come."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know before it takes hours."""
+        ...
+
+    @property
+    def events(self) -> Generator[Event]:
+        """The training."""
+        ...
+
+    @property
+    def reference(self) -> dict[str, Any] | None:
+        """What was measured before it, for when it is resumed."""
+        ...
+
+    def verdict(self) -> Verdict:
+        """What the network is worth."""
+        ...
+
+
+Prepare = Callable[[NetworkFiles, dict[str, Any] | None, "Processes"], "Run"]
+"""Makes a run ready: from a state to go on from, if any."""
+
+
+def stylenet(
+    photos: Annotated[
+        str | None, Parameter(help=str(StyleNetTrain.model_fields["photos"].description))
+    ] = None,
+    /,
+    *,
+    json_: Json = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Train a network that paints photos in the manner of one painting, in one pass.
+
+    Strength and stroke size stay adjustable. Ends with scores on photos that were held back, beside those of
+    the optimise engine, and says plainly what is wrong if something is. Paint with the network by
+    `brushwork stylize PHOTO --engine feedforward --style NET.safetensors`.
+    """
+    given = typed({"photos": photos, **options})
+    wanted, job = _asked(StyleNetTrain, "stylenet", given)
+
+    def prepare(wanted: NetworkFiles, state: dict[str, Any] | None, together: Processes) -> Run:
+        from brushwork.outputs.network import run_folder, saved_reference
+        from brushwork.training.stylenet_runner import run_stylenet
+
+        known = saved_reference(run_folder(Path(wanted.output or ""))) if state else None
+        preparing = run_stylenet(job, state, known, look_every=wanted.look_every, together=together)
+        return _watched(preparing, quiet=quiet or together.rank > 0)
+
+    return _train("stylenet", job, wanted, prepare, as_json=json_, quiet=quiet)
+
+
+def paired(
+    inputs: Annotated[str | None, Parameter(help=str(PairedTrain.model_fields["inputs"].description))] = None,
+    targets: Annotated[
+        str | None, Parameter(help=str(PairedTrain.model_fields["targets"].description))
+    ] = None,
+    /,
+    *,
+    json_: Json = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Train a network from pairs of pictures: it makes of inputs what their targets show.
+
+    Pairs are told by name. `brushwork train make-pairs` paints them, so that a slow recipe becomes a fast
+    network. Paint with it by `brushwork stylize PHOTO --engine feedforward --style NET.safetensors`.
+    """
+    given = typed({"inputs": inputs, "targets": targets, **options})
+    wanted, job = _asked(PairedTrain, "paired", given)
+
+    def prepare(wanted: NetworkFiles, state: dict[str, Any] | None, together: Processes) -> Run:
+        from brushwork.training.paired_runner import run_paired
+
+        return run_paired(job, state, look_every=wanted.look_every, together=together)
+
+    return _train("paired", job, wanted, prepare, as_json=json_, quiet=quiet)
+
+
+def make_pairs(
+    photos: Annotated[
+        str | None, Parameter(help=str(StyleNetTrain.model_fields["photos"].description))
+    ] = None,
+    /,
+    *,
+    quiet: Quiet = False,
+    **options: Any,
+) -> int:
+    """Paint photos as pairs for `brushwork train paired`: DIR/inputs and DIR/targets, same names and sizes.
+
+    Takes the options of `brushwork stylize`. Pairs that are there already are kept, so that the same command
+    goes on after an interruption.
+    """
+    from brushwork.surfaces.pairs import paint_pairs
+
+    given = typed(options)
+    wanted = build(MakePairs, of_model(MakePairs, given))
+    if photos is None or "styles" not in given or wanted.output is None:
+        raise InputError("missing: brushwork train make-pairs PHOTOS --style ART -o DIR")
+    job = build(Stylize, {"content": photos, **of_model(Stylize, given)})
+    return paint_pairs(job, wanted, quiet=quiet)
+
+
+def _asked(kind: type[Job], task: str, given: dict[str, Any]) -> tuple[NetworkFiles, Job]:
+    """The files and the job that are asked for; of a training to be resumed, with what may change of it."""
+    wanted, asked = build(NetworkFiles, of_model(NetworkFiles, given)), of_model(kind, given)
+    needed = [name for name, field in kind.model_fields.items() if field.is_required()]
+    if wanted.output is None or not (wanted.resume or set(needed) <= asked.keys()):
+        words = " ".join(POSITIONAL.get(name) or f"{flag(name)} ART" for name in needed)
+        raise InputError(f"missing: brushwork train {task} {words} -o NET.safetensors")
+    if not wanted.resume:
+        return wanted, build(kind, asked)
+    from brushwork.outputs.network import run_folder
+    from brushwork.outputs.training import read_record
+
+    folder = run_folder(Path(wanted.output))
+    before = build(kind, read_record(folder, task))
+    job = build(kind, before.model_dump() | asked)
+    for name in kind.model_fields.keys() - MAY_CHANGE:
+        old, new = getattr(before, name), getattr(job, name)
+        if old != new:
+            raise InputError(
+                f"{flag(name)} {new}: the training in {folder} has {old}: leave it out, or start another"
+            )
+    return wanted, job
+
+
+def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_json: bool, quiet: bool) -> int:
+    from brushwork.context import keep_freed_memory
+    from brushwork.outputs.network import NetworkFolder, run_folder
+    from brushwork.outputs.training import saved_state
+    from brushwork.surfaces.cli import DONE
+    from brushwork.surfaces.terminal import say
+    from brushwork.training.processes import processes
+
+    keep_freed_memory()
+    together = processes(job.device)
+    state = saved_state(run_folder(Path(wanted.output or ""))) if wanted.resume else None
+    folder = NetworkFolder(task, job, wanted, state)
+    if not together.rank:
+        folder.check()
+    run = prepare(wanted, state, together)
+    if together.rank:  # helps the first one, which writes
+        for _ in run.events:
+            pass
+        status = DONE
+    else:
+        for note in run.notes:
+            say(note)
+        folder.begin(None if state else run.reference)
+        status = _work(run, folder, as_json=as_json, quiet=quiet)
+    together.close()  # not after an error: the others wait for sums then, and the launcher ends them
+    return status
+
+
+def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int:
+    from brushwork.outputs.files import write_standard_output
+    from brushwork.surfaces.cli import DONE
+    from brushwork.surfaces.terminal import say
+
+    if not _drain(run, folder, quiet=quiet):
+        return _interrupted(run, folder)
+    verdict = run.verdict()
+    folder.finish(run.task, verdict)
+    _tell(folder, run)
+    if as_json:
+        write_standard_output(json.dumps(folder.summary(verdict)).encode() + b"\n")
+    elif not quiet:
+        _show(verdict)
+        say(f"wrote {folder.place}")
+    return DONE
+
+
+def _watched(events: Generator[Event, None, Result], *, quiet: bool) -> Result:
+    """Show events; returns what they end with."""
+    from brushwork.surfaces.progress import watcher
+
+    with watcher(quiet=quiet) as person:
+        while True:
+            try:
+                person.show(next(events))
+            except StopIteration as end:
+                return end.value
+
+
+def _drain(run: Run, folder: NetworkFolder, *, quiet: bool) -> bool:
+    """Hand each event to the folder and the person; False when a Ctrl-C ended it early."""
+    from brushwork.surfaces.cli import interruptible
+    from brushwork.surfaces.progress import watcher
+    from brushwork.training.events import Checkpoint
+
+    with interruptible() as interrupted, watcher(quiet=quiet) as person, closing(run.events):
+        try:
+            for event in run.events:
+                folder.handle(event, run.task)
+                person.show(event)
+                _tell(folder, run)
+                if interrupted and isinstance(event, Checkpoint):
+                    return False
+        except DivergedError as error:
+            raise DivergedError(f"{error}, as with {_again(run, folder)} --learning-rate LR") from error
+    return True
+
+
+def _interrupted(run: Run, folder: NetworkFolder) -> int:
+    from brushwork.surfaces.cli import INTERRUPTED
+    from brushwork.surfaces.terminal import say
+
+    is_stored = folder.store(run.task)
+    _tell(folder, run)
+    say(f"interrupted; go on: {_again(run, folder)}" if is_stored else "interrupted")
+    return INTERRUPTED
+
+
+def _again(run: Run, folder: NetworkFolder) -> str:
+    return f"brushwork train {run.task.name} -o {quote(str(folder.place))} --resume"
+
+
+def _tell(folder: NetworkFolder, run: Run) -> None:
+    from brushwork.surfaces.terminal import say
+
+    while folder.notes:
+        say(folder.notes.pop(0))
+    while run.troubles:
+        say(f"left out: {run.troubles.pop(0)}")
+
+
+def _show(verdict: Verdict) -> None:
+    """Scores as a table, then the gates: what is wrong and what to change."""
+    from brushwork.surfaces.terminal import say, table
+
+    names = list(next(iter(verdict.scores.values())))
+    rows = [(who, *(f"{one[name]:.3f}" for name in names)) for who, one in verdict.scores.items()]
+    table([("on pictures held back", *names), *rows])
+    failing = [gate for gate in verdict.gates if not gate.is_passed]
+    for gate in failing:
+        say(f"NOT GOOD: {gate.name} {gate.value:.2f}, at most {gate.limit:.2f}: {gate.remedy}")
+    if not failing:
+        say(f"passed: {', '.join(f'{gate.name} {gate.value:.2f}' for gate in verdict.gates)}")
+
+
+def _options(kind: type[Frozen]) -> dict[str, Any]:
+    return {name: field for name, field in kind.model_fields.items() if name not in POSITIONAL}
+
+
+_FILES = {"Files": NetworkFiles.model_fields}
+_LOOK = Settings.model_fields
+_PAINTING = {name: field for name, field in Stylize.model_fields.items() if name not in {"content", *_LOOK}}
+_PAIRS = {"Pairs": MakePairs.model_fields, "Painting": _PAINTING, "Look (a recipe sets these)": _LOOK}
+app.command(with_options(stylenet, {"Training": _options(StyleNetTrain), **_FILES}), name="stylenet")
+app.command(with_options(paired, {"Training": _options(PairedTrain), **_FILES}), name="paired")
+app.command(with_options(make_pairs, _PAIRS), name="make-pairs")

@@ -1,0 +1,160 @@
+"""A job of ``train stylenet`` becomes events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brushwork.context import Context, context_for
+from brushwork.encoders import VGG19
+from brushwork.events import Finished as Painted
+from brushwork.feedforward.files import read_network
+from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
+from brushwork.images import Picture, read_picture
+from brushwork.jobs import Stylize, build
+from brushwork.margins import without_margin
+from brushwork.optimize.engine import Sources
+from brushwork.optimize.engine import paint as optimise
+from brushwork.training.events import Event, Preparing
+from brushwork.training.gates import Verdict, judge
+from brushwork.training.jobs import StyleNetTrain
+from brushwork.training.loop import Plan, train
+from brushwork.training.perceptual import Balance, Criterion, calibrated, make_criterion
+from brushwork.training.photos import Crops, middle, open_photos, split
+from brushwork.training.processes import Alone, Processes
+from brushwork.training.stylenet import INPUTS, Stylise
+
+COMPARED = 4  # photos that the optimise engine paints too: it takes its time
+RUNAWAY = 3.0
+
+
+@dataclass(frozen=True)
+class StyleNetRun:
+    """A training that is ready: its task, photos, events, and the judge of its end."""
+
+    task: Stylise
+    troubles: list[str]  # what was left out of the photos; more may come while they are read
+    reference: dict[str, Any]  # what was measured before; a training that is resumed needs it
+    notes: list[str]
+    events: Generator[Event]
+    painting: Tensor
+    held_back: Tensor  # (N, 3, crop, crop)
+
+    def verdict(self) -> Verdict:
+        """What the network is worth on photos that it has not seen."""
+        made = self.task.painted(self.held_back)
+        optimised = self.reference["optimised"].to(made.device)
+        count = len(optimised)
+        whole = judge(self.task.criterion, self.painting, self.held_back, made)
+        # The scores of both are those of the same photos.
+        beside = judge(self.task.criterion, self.painting, self.held_back[:count], made[:count], optimised)
+        return Verdict(beside.scores, (*beside.gates[:2], *whole.gates[2:]))
+
+
+def run_stylenet(
+    job: StyleNetTrain,
+    state: dict[str, Any] | None = None,
+    reference: dict[str, Any] | None = None,
+    *,
+    look_every: int | None = None,
+    together: Processes | None = None,
+) -> Generator[Preparing, None, StyleNetRun]:
+    """Prepare a training, telling of what takes its time; it begins with the first of the run's events.
+
+    Raises BrushworkError for what the user can mend.
+    """
+    context = context_for(job)
+    photos = open_photos(job.photos)
+    learnt, kept = split(len(photos), job.held_back, job.seed)
+    held_back = torch.cat([middle(photos.read(index), job.crop) for index in kept]).to(context.device)
+    encoder = VGG19.load(job.weights, dtype=context.dtype, device=context.device)
+    painting = without_margin(read_picture(job.style).pixels).to(context.device)
+    criterion = make_criterion(encoder, painting, job.style_size, job.style_loss)
+    network = _network(job)
+    if reference is None:
+        reference = yield from _measured(job, criterion, held_back[:COMPARED], painting, context)
+    criterion = replace(criterion, balance=Balance(1.0, reference["style"]))
+    shown = {"photo": held_back, "optimise engine": reference["optimised"].to(context.device)}
+    network = network.to(context.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    task = Stylise(job, network, criterion, shown)
+    crops = Crops(photos, learnt, job.crop, job.batch, job.seed)
+    plan = Plan(
+        epochs=math.ceil(job.steps / crops.steps),
+        steps=job.steps,
+        seed=job.seed,
+        accumulate=job.accumulate,
+        look_every=look_every or max(1, job.steps // 20),
+        look_at_epochs=False,
+        runaway=RUNAWAY,
+        processes=together or Alone(),
+    )
+    events = train(task, crops, plan, context, state)
+    notes = _notes(job, len(learnt), painting)
+    return StyleNetRun(task, photos.troubles, reference, notes, events, painting, held_back)
+
+
+def _network(job: StyleNetTrain) -> StyleNet:
+    """The network to begin with."""
+    torch.manual_seed(job.seed)
+    if job.from_network:
+        network = read_network(Path(job.from_network))
+        return network.train().requires_grad_()
+    wanted = {"both": INPUTS, "strength": INPUTS[:1], "stroke": INPUTS[1:], "none": ()}[job.adjustable]
+    settings = StyleNetSettings.of_width(
+        job.width, blocks=job.blocks, depthwise=job.depthwise, conditions=wanted
+    )
+    return StyleNet(settings)
+
+
+def _measured(
+    job: StyleNetTrain, criterion: Criterion, photos: Tensor, painting: Tensor, context: Context
+) -> Generator[Preparing, None, dict[str, Any]]:
+    """Photos (N, 3, h, w) as the optimise engine paints them, and the balance of the losses there."""
+    painted: list[Tensor] = []
+    for number, photo in enumerate(photos.split(1)):
+        yield Preparing("the optimise engine paints photos to compare with", number, len(photos))
+        painted.append(_optimised(job, criterion.encoder, photo, painting, context))
+    optimised = torch.cat(painted)
+    balance = calibrated(criterion, photos, optimised.to(photos)).balance
+    return {"optimised": optimised.cpu(), "style": dict(balance.style)}
+
+
+def _optimised(
+    job: StyleNetTrain, encoder: VGG19, photo: Tensor, painting: Tensor, context: Context
+) -> Tensor:
+    """What ``stylize`` makes of a photo (1, 3, h, w), with strokes of the size that is learnt."""
+    asked: Mapping[str, Any] = {
+        "content": "photo",
+        "styles": "painting",
+        "size": job.crop,
+        "steps": job.compare_steps,
+        "stroke_size": min(1000.0, max(10.0, 100 * job.style_size / job.crop)),
+        "seed": job.seed,
+    }
+    sources = Sources(Picture(photo.cpu()), [Picture(painting.cpu())])
+    for event in optimise(build(Stylize, dict(asked)), sources, encoder, context):
+        if isinstance(event, Painted):
+            return event.picture.pixels
+    raise AssertionError("an engine ends with Finished")
+
+
+def _notes(job: StyleNetTrain, count: int, painting: Tensor) -> list[str]:
+    """What a user should know before it takes hours."""
+    notes: list[str] = []
+    if count < 100:
+        notes.append(
+            f"{count} photos to learn from are few: the network will know little else; give hundreds"
+        )
+    height, width = painting.shape[-2:]
+    if max(height, width) < job.style_size:
+        notes.append(
+            f"the painting has {width}×{height} pixels, less than --style-size {job.style_size}: "
+            "its strokes are learnt as if the picture were that small"
+        )
+    return notes
