@@ -31,6 +31,7 @@ def test_everything_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
         "weights",
         "optional",
         "folder",
+        "speed",
     }
     assert {"brushwork", "Python", "torch", "cpu", "memory", "embedded", "cache"} <= {
         f.name for f in findings

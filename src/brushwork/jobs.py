@@ -301,8 +301,8 @@ class Stylize(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
     backend: Literal["auto", "torch", "onnxruntime"] = option(
-        "what runs a network that paints in one pass; auto takes onnxruntime for pictures up to a megapixel "
-        "on the processor, where it is steadier, and torch for others",
+        "what runs a network that paints in one pass; auto takes what `brushwork doctor --measure` found "
+        "faster on the processor, else onnxruntime up to a megapixel; torch for tiles and on a GPU",
         default="auto",
     )
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from brushwork import colour
-from brushwork.context import Context, give_back_freed_memory
+from brushwork.context import Context, give_back_freed_memory, one_thread
 from brushwork.errors import InputError
 from brushwork.events import Event, Finished, Losses, Started, Swept
 from brushwork.feedforward import embedded, magenta, shelf, tiled
@@ -253,4 +253,6 @@ def predict(painting: Tensor, key: shelf.Key = shelf.ARBITRARY) -> Tensor:
     height, width = painting.shape[-2:]
     factor = PREDICTED / min(height, width)
     rows, columns = (min(LONGEST, max(1, round(side * factor))) for side in (height, width))
-    return shelf.predictor(key)(resize(painting.cpu(), rows, columns, "lanczos"))[0]
+    small = resize(painting.cpu(), rows, columns, "lanczos")
+    with one_thread():
+        return shelf.predictor(key)(small)[0]
