@@ -11,19 +11,26 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
 from skimage import data
+from torch import Tensor
 
 from brushwork.context import context_for, give_back_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.images import read_picture, resize
 from brushwork.jobs import Stylize, build
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import coverage
-from brushwork.optimize.vault import Vault
+from brushwork.optimize.vault import Vault, scratch
 from brushwork.painter import paint
 
 FULL = (8064, 6048)
@@ -37,6 +44,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--recompute", action="store_true", help="features are computed anew")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=0,
+        help="compare one tile at a time with a tile for each thread, so often",
+    )
+    parser.add_argument("--files", action="store_true", help="read and write pictures of up to a gigapixel")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # a size in its own process
     return parser.parse_args()
 
@@ -53,7 +67,7 @@ def show_coverage(job: Stylize) -> None:
     pixels = FULL[0] * FULL[1]
     print(f"{FULL[1]}×{FULL[0]}: pixels in the gradient pass, and arithmetic of both passes over one piece's")
     for side in (512, 768, 1024, 2048):
-        _, seen = coverage(*FULL, side, layers)
+        _, _, seen = coverage(*FULL, side, layers)
         # One piece: forward and backward, the latter as much again since weights have no gradients.
         print(f"  tiles of {side}: {seen / pixels:.2f}, {3 * seen / (2 * pixels):.2f}")
     print(f"  published (SPST's own settings): {PUBLISHED:.2f}, {3 * PUBLISHED / 2:.2f}")
@@ -67,8 +81,12 @@ def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
     photo = resize(read_picture(data.coffee()).pixels, height, width, "bicubic")
     art = torch.from_numpy(paint("tiles", size=1024)).permute(2, 0, 1)[None].float() / 255
     encoder, vault = VGG19.load(dtype=context.dtype), Vault(on_disk=True)
-    target, tiles = make_tiled_target(encoder, job, photo, [art], [1.0], given.tile, vault)
-    objective = TiledObjective(encoder, target, job, tiles, vault, given.recompute)
+    crew = Crew([encoder])
+    target, tiles = make_tiled_target(crew, job, photo, [art], [1.0], given.tile, vault)
+    objective = TiledObjective(crew, target, job, tiles, vault, given.recompute)
+    if given.pairs:
+        compare(objective, photo, given)
+        return
     began = time.perf_counter()
     objective.evaluate(photo)
     seconds = time.perf_counter() - began
@@ -77,11 +95,86 @@ def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
     print(json.dumps(found | {"peak": context.peak_memory(), "own": own}))
 
 
+def compare(objective: TiledObjective, photo: Tensor, given: argparse.Namespace) -> None:
+    """Evaluations one tile at a time, with all threads, and a tile for each thread, in turn."""
+    (encoder,) = objective.crew.encoders
+    together = replace(objective, crew=Crew([encoder] * given.threads))
+    ratios: list[float] = []
+    for number in range(given.pairs + 1):  # the first pair prepares kernels
+        seconds: list[float] = []
+        gradients: list[Tensor] = []
+        for each in (objective, together) if number % 2 else (together, objective):
+            began = time.perf_counter()
+            gradients.append(each.evaluate(photo).gradient)
+            seconds.append(time.perf_counter() - began)
+        alone, both = seconds if number % 2 else reversed(seconds)
+        ratios += [both / alone] if number else []
+        differ = float((gradients[0] - gradients[1]).norm() / gradients[0].norm())
+        print(
+            f"{alone:.2f} s, {both:.2f} s: {both / alone:.3f}; gradients differ by {differ:.1e}", flush=True
+        )
+    print(
+        f"{given.threads} tiles at once take {median(ratios):.3f} of the time, {len(objective.tiles)} tiles"
+    )
+
+
+MEASURED = """
+import resource, sys, time
+from pathlib import Path
+import torch
+from brushwork.context import Context
+from brushwork.encode import save_picture
+from brushwork.huge import read_shrunk
+from brushwork.images import Picture
+what, path = sys.argv[1], Path(sys.argv[2])
+picture = Picture(torch.rand(1, 3, 64, 64).repeat(1, 1, 126, 95)) if what == "write" else None
+context = Context(torch.device("cpu"), torch.float32)
+before, began = context.peak_memory(), time.perf_counter()
+if picture:
+    with path.open("wb") as file:
+        save_picture(picture, {".png": "PNG", ".tif": "TIFF"}[path.suffix], file)
+else:
+    read_shrunk(path, 1024)
+seconds, more = time.perf_counter() - began, context.peak_memory() - before
+print(f"{seconds:.1f} s, {more / 1e6:.0f} MB more than before")
+"""
+"""One file in a process of its own."""
+
+
+def show_files() -> None:
+    """Time and memory of reading files of 400 and 1000 megapixels, and of writing 49."""
+    vips: Any = import_module("pyvips")
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        colours = vips.Image.xyz(36000, 28000).linear([0.007, 0.009], 0).cast("uchar")
+        noise = vips.Image.gaussnoise(36000, 28000, sigma=8, mean=128).cast("uchar")
+        gigapixel = colours.bandjoin(noise).copy(interpretation="srgb")
+        jobs: list[tuple[str, str, Any]] = [
+            ("read", "1008-megapixels.tif", gigapixel),
+            ("read", "400-megapixels.png", gigapixel.crop(0, 0, 20000, 20000)),
+            ("write", "49-megapixels.png", None),
+            ("write", "49-megapixels.tif", None),
+        ]
+        for what, name, image in jobs:
+            path = Path(folder) / name
+            if image is not None:
+                options = (
+                    {"tile": True, "compression": "deflate"} if path.suffix == ".tif" else {"compression": 1}
+                )
+                image.write_to_file(str(path), **options)
+            line = [sys.executable, "-c", MEASURED, what, str(path)]
+            told = subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+            print(f"{what} {name} ({path.stat().st_size / 1e6:.0f} MB): {told}", flush=True)
+            path.unlink()
+
+
 def main() -> None:
     """Run it."""
     given = options()
     job = build(Stylize, {"content": "photo", "styles": "art", "threads": given.threads})
-    if given.one:
+    if given.files:
+        show_files()
+        return
+    if given.one or given.pairs:
         evaluate_one(job, given)
         return
     show_coverage(job)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -18,6 +19,10 @@ from brushwork.painter import paint
 from brushwork.weights import Weights, load_weights
 from commands import Desk
 from gan_bench import Bench, idx
+
+# The same examples every time; `pytest --hypothesis-profile default` looks for others.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

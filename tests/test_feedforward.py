@@ -452,14 +452,26 @@ def test_an_exported_style_paints_the_same(style: str, numbers: str, desk: Desk,
     assert np.abs(found - expected.numpy()).mean() < told["mean_difference"] + 0.01
 
 
-def test_a_pass_needs_no_plan(desk: Desk) -> None:
-    line = ("plan", "photo.png", "--style", "painting.png", "--engine", "feedforward")
-    assert "tells its sizes and tiles itself" in desk.call(*line).complaint
-
-
 def test_export_says_what_is_wrong(desk: Desk) -> None:
     assert "--style ART is missing" in desk.call("export", "-o", "m.onnx").complaint
     assert ".onnx" in desk.call("export", "--style", "builtin:1", "-o", "m.bin").complaint
     line = ("export", "--style", "builtin:1", "--style", "painting.png", "-o", "m.onnx")
     assert "cannot be blended" in desk.call(*line).complaint
+    assert desk.outputs() == []
+
+
+# ------------------------------------------------------------------------------------------------ plan
+
+
+def test_plan_foretells_passes(desk: Desk) -> None:
+    line = ["plan", "photo.png", "--style", "builtin:3", "--engine", "feedforward", "--threads", "1"]
+    found = desk.call(*line, "--size", "1024", "--json").json
+    assert (found["width"], found["height"], found["evaluations"]) == (1024, 768, 0)
+    assert [(s["width"], s["tile"]) for s in found["scales"]] == [(512, None), (1024, None)]
+    assert found["seconds"] > found["scales"][1]["seconds"] > 2 * found["scales"][0]["seconds"] > 0
+    assert found["peak_memory_bytes"] == found["scales"][1]["peak_memory_bytes"]
+    told = desk.call(*line, "--size", "1024", "--tile", "256")
+    assert "512×384" in told.out and "tiles of 256 px" in told.out
+    assert "GB of memory at most" in told.err and "torch" in told.err
+    assert "needs" in desk.call(*line, "--size", "9000", "--memory", "500MB").complaint
     assert desk.outputs() == []

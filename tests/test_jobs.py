@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from brushwork.encoders import LAYERS
 from brushwork.errors import InputError
-from brushwork.jobs import Settings, Style, Stylize, build, flag, merge
+from brushwork.jobs import Settings, Style, Stylize, build, flag, is_network, merge
 from brushwork.recipes import Recipe, names, read_recipe
 
 OWN = ("default", "draft", "fine", "photo-safe")
@@ -44,6 +44,7 @@ def recipe_file(folder: Path, text: str, name: str = "mine.toml") -> str:
 positive = st.floats(1e-12, 1e12)
 weights = st.floats(0, 1e12)
 words = st.text(min_size=1)
+paintings = words.filter(lambda word: not is_network(word))
 layers = st.dictionaries(st.sampled_from(LAYERS), weights, min_size=1)
 
 
@@ -82,11 +83,11 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "snapshot_offset": st.integers(0, 10**6),
     "snapshot_start": st.booleans(),
     "content": words,
-    "styles": st.lists(st.builds(Style, path=words, weight=positive), min_size=1, max_size=4),
+    "styles": st.lists(st.builds(Style, path=paintings, weight=positive), min_size=1, max_size=4),
     "engine": st.just("optimize"),  # the other refuses most of the rest
     "backend": st.sampled_from(["auto", "torch", "onnxruntime"]),
     "recipe": st.sampled_from(names()),
-    "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:7"]),
+    "device": st.sampled_from(["auto", "cpu", "cpu,cpu", "mps", "cuda", "cuda:7,cuda:0"]),
     "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
     "seed": st.integers(0, 2**63 - 1),
     "memory": st.none() | st.integers(500_000_000, 10**15),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from brushwork import context
 from brushwork.context import Context, _group_memory  # pyright: ignore[reportPrivateUsage]
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
@@ -20,6 +22,7 @@ from brushwork.events import Event, Finished, Replanned, Swept
 from brushwork.images import Picture
 from brushwork.jobs import Stylize, build
 from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.plan import Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale
 from brushwork.weights import Weights
@@ -154,8 +157,59 @@ def test_a_containers_file_cache_counts_as_free(
     limit.parent.mkdir(exist_ok=True)
     limit.write_text("1000\n")
     used.write_text("900\n")
-    assert _group_memory(tmp_path) == 100
+    nowhere = tmp_path / "nowhere"
+    assert _group_memory(tmp_path, nowhere) == 100
     (limit.parent / "memory.stat").write_text(inactive)
-    assert _group_memory(tmp_path) == 400
+    assert _group_memory(tmp_path, nowhere) == 400
     limit.write_text("max\n")
-    assert _group_memory(tmp_path) is None
+    assert _group_memory(tmp_path, nowhere) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "base", "names"),
+    [
+        ("0::/system.slice/job:7.scope", "", ("memory.max", "memory.current")),
+        (
+            "4:cpu,memory:/slurm/job",
+            "memory",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ),
+    ],
+)
+def test_the_tightest_group_on_the_way_counts(
+    tmp_path: Path, line: str, base: str, names: tuple[str, str]
+) -> None:
+    """As a job under systemd or Slurm finds it: the limit is its own group's, or one's above."""
+    membership, limits = tmp_path / "membership", (tmp_path / "groups" / base).resolve()
+    membership.write_text(f"9:pids:/elsewhere\n{line}\n")
+    own = limits / line.split(":", 2)[2].strip("/")
+    own.mkdir(parents=True)
+
+    def limit(group: Path, most: str, used: int) -> None:
+        (group / names[0]).write_text(f"{most}\n")
+        (group / names[1]).write_text(f"{used}\n")
+
+    assert _group_memory(tmp_path / "groups", membership) is None
+    limit(own, "1000", 400)
+    assert _group_memory(tmp_path / "groups", membership) == 600
+    limit(own.parent, "5000", 4900)  # shared with others
+    assert _group_memory(tmp_path / "groups", membership) == 100
+    limit(own, "max", 400)
+    assert _group_memory(tmp_path / "groups", membership) == 100
+    membership.write_text("0::/../../..\n")  # from beyond what is seen here
+    assert _group_memory(tmp_path / "groups", membership) is None
+
+
+def test_a_plan_keeps_under_a_containers_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's killer cannot be caught: what is planned must fit beforehand."""
+    (tmp_path / "memory.max").write_text("3000000000\n")
+    (tmp_path / "memory.current").write_text("400000000\n")
+    monkeypatch.setattr(context, "_group_memory", partial(_group_memory, tmp_path, tmp_path / "nowhere"))
+    cpu = Context(torch.device("cpu"), torch.float32)
+    assert cpu.free_memory() == 2_600_000_000
+    limit = cpu.memory_limit()
+    assert limit is not None and limit > 2_600_000_000  # what this process has already is its own
+    scale, blank = Scale(1536, 2048, 1), Picture(torch.zeros(1, 3, 16, 16))
+    assert make_plan(JOB, sizes(2048, 0.75), None).bytes > limit
+    (found,) = plans_of(JOB, Sources(blank, [blank]), [scale], cpu)
+    assert found.tile and found.bytes <= limit

@@ -35,11 +35,13 @@ def small(words: list[str]) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the pictures and the network that the README names."""
+    """A folder with the pictures and networks that the README names."""
     random = np.random.default_rng(0)
     for name in ("photo", "painting", "a", "b"):
         Image.fromarray(random.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(tmp_path / f"{name}.jpg")
-    (tmp_path / "mine.safetensors").write_bytes(to_bytes(StyleNet(StyleNetSettings.of_width(4, blocks=1))))
+    network = to_bytes(StyleNet(StyleNetSettings.of_width(4, blocks=1)))
+    for name in ("mine", "painting"):
+        (tmp_path / f"{name}.safetensors").write_bytes(network)
     return tmp_path
 
 

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from brushwork.errors import InputError
-from brushwork.events import Started
+from brushwork.events import Started, Swept
 from brushwork.optimize.optimizers import LBFGS, Adam
 from brushwork.optimize.scales import Scale
 from brushwork.optimize.state import give, take
@@ -93,6 +93,51 @@ def test_a_killed_run_ends_bit_identical(desk: Desk, run: dict[str, Value], line
     assert Path("r.png").read_bytes() == Path("whole.png").read_bytes()
     assert Path("plot.png").read_bytes() == Path("whole-plot.png").read_bytes()
     assert not Path("r.png.run").exists()
+
+
+LARGE_FROM_THE_START = """
+import sys
+from brushwork.optimize import engine
+from brushwork.surfaces.cli import main
+engine.LARGE = 0
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
+def test_a_run_killed_within_an_evaluation_ends_bit_identical(desk: Desk, device: str) -> None:
+    """In tiles, of a picture that counts as large: it goes on with the next tile."""
+    options: dict[str, Value] = {
+        "size": 160, "tile": 64, "steps": 12, "optimizer": "adam", "device": device, **OFTEN
+    }  # fmt: skip
+    desk.stylize(output="whole.png", trace="whole.jsonl", **options)
+    line = desk.line(output="r.png", trace="r.jsonl", quiet=True, **options)
+    running = subprocess.Popen(
+        [sys.executable, "-c", LARGE_FROM_THE_START, *line], cwd=desk.folder, env=environment()
+    )
+    patience, kept = time.monotonic() + 100, Path("r.png.run")
+    while True:  # it is looked at standing still, lest it pass the place
+        running.send_signal(signal.SIGSTOP)
+        state = read_run(kept).checkpoint if is_stored() else None
+        if state and state.evaluation > 2 and state.begun:
+            break
+        running.send_signal(signal.SIGCONT)
+        assert running.poll() is None
+        assert time.monotonic() < patience
+        time.sleep(0.02)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    assert not Path("r.png").exists()
+    saved = read_run(kept)
+    events = run(saved.machine_job, read_sources(saved.job), saved.checkpoint)
+    swept = next(event for event in events if isinstance(event, Swept))
+    assert swept.done == state.begun["done"] + 1
+    assert swept.evaluation == state.evaluation + 1
+    outcome = desk.call("resume", str(kept), "--json", "--quiet")
+    assert (outcome.json["evaluations"], outcome.json["device"]) == (12, device)
+    assert trace_of("r.jsonl") == trace_of("whole.jsonl")
+    assert Path("r.png").read_bytes() == Path("whole.png").read_bytes()
 
 
 def test_a_resumed_run_begins_in_the_results_colours(desk: Desk) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brushwork.encode import encode_picture, format_of, to_image
+from brushwork.encode import format_of, save_picture, to_image
 from brushwork.errors import InputError
 from brushwork.events import Finished, Losses
 from brushwork.images import Picture, Source
@@ -39,7 +40,8 @@ class Result:
         place = Path(path)
         kind = format_of(place)
         files.check_place(place, overwrite=overwrite)
-        files.write(place, encode_picture(self.picture, kind, quality=quality, rounding=self.job.rounding))
+        save = partial(save_picture, self.picture, kind, quality=quality, rounding=self.job.rounding)
+        files.write(place, save)
         return place
 
 

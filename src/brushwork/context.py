@@ -24,18 +24,29 @@ _IMPORTED = time.monotonic()
 class Context:
     """Where and how a job computes."""
 
-    device: torch.device
+    device: torch.device  # where the picture is
     dtype: torch.dtype  # of the network; statistics and the picture stay float32
+    others: tuple[torch.device, ...] = ()  # that look at tiles too
 
     @property
     def precision(self) -> str:
         """The network's arithmetic by name, e.g. ``float32``."""
         return str(self.dtype).removeprefix("torch.")
 
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """All that look at tiles; a processor that looks at several at once is there as often."""
+        return (self.device, *self.others)
+
+    @property
+    def place(self) -> str:
+        """The devices by name, as a job has them, e.g. ``cuda:0,cuda:1``."""
+        return ",".join(map(str, self.devices))
+
     def free_memory(self) -> int | None:
-        """Bytes that can still be had: of the device, or of the system within this process's limits."""
+        """Bytes that can still be had: of the scarcest GPU, or of the system within this process's limits."""
         if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0]
+            return min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
         known = (_system_memory(), _group_memory())
         return min((free for free in known if free is not None), default=None)
 
@@ -66,7 +77,7 @@ class Machine(Protocol):
 
     @property
     def device(self) -> str:
-        """A device of torch, or ``auto``."""
+        """A device of torch, several with commas, or ``auto``."""
         ...
 
     @property
@@ -76,22 +87,37 @@ class Machine(Protocol):
 
 
 def context_for(job: Machine) -> Context:
-    """Resolve ``auto``, set the thread count. Raises InputError when the device is not there."""
+    """Resolve ``auto``, set the thread count. Raises InputError when a device is missing or named twice."""
     if job.threads:
         torch.set_num_threads(job.threads)
-    device = _device(job.device)
+    device, *others = _devices(job.device)
     # A pass's convolutions are too narrow for bfloat16: it took twice as long where it pays for VGG19.
     is_narrow = getattr(job, "engine", "") == "feedforward" and job.precision == "auto"
-    return Context(device, torch.float32 if is_narrow else _dtype(job.precision, device))
+    return Context(device, torch.float32 if is_narrow else _dtype(job.precision, device), tuple(others))
 
 
-def _device(name: str) -> torch.device:
+def _devices(names: str) -> list[torch.device]:
+    """Those of a job, told apart by their numbers when there are several."""
+    parts = names.split(",")
+    devices = [_device(part, names) for part in parts]
+    if len(devices) > 1:
+        devices = [torch.device("cuda", d.index or 0) if d.type == "cuda" else d for d in devices]
+    twice = [str(device) for device in devices if device.type != "cpu" and devices.count(device) > 1]
+    if twice:
+        raise InputError(f"--device {names}: {twice[0]} is named twice; name each GPU once")
+    return devices
+
+
+def _device(name: str, names: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
     count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if device.type != "cpu" and (device.index or 0) >= count[device.type]:
-        raise InputError(f"--device {name}: this machine has {count[device.type]} of them; use --device cpu")
+        raise InputError(
+            f"--device {names}: this machine has {count[device.type]} {device.type} devices and no {name}; "
+            "use --device cpu"
+        )
     return device
 
 
@@ -156,16 +182,34 @@ def _resident() -> int:
     return 0
 
 
-def _group_memory(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes left of a container's limit (cgroup 2, then 1); None without one."""
-    for group in (root, root / "memory"):
-        for limit, used in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            with contextlib.suppress(OSError, ValueError):  # "max" is no number
-                most, taken = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
-                return most - taken + _reclaimable(group)
+def _group_memory(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """Bytes left within the tightest limit on this process's control groups; None without one.
+
+    A container's own group is the root of what it sees; elsewhere, as under systemd or Slurm, each group on
+    the way from the root may have a limit. ``membership`` has lines ``number:controllers:path``.
+    """
+    groups = {root, root / "memory"}
+    with contextlib.suppress(OSError, ValueError):
+        for line in membership.read_text(encoding="utf-8").splitlines():
+            _, controllers, name = line.split(":", 2)
+            base = root / "memory" if "memory" in controllers.split(",") else root
+            path = base / name.strip("/")
+            groups.update(each for each in (path, *path.parents) if each.is_relative_to(base))
+    left = [_left_in(group) for group in groups]
+    return min((count for count in left if count is not None), default=None)
+
+
+def _left_in(group: Path) -> int | None:
+    """Bytes left within one group's limit (cgroup 2 or 1); None when it has none."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            most, taken = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
+            return most - taken + _reclaimable(group)
     return None
 
 

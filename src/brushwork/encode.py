@@ -2,23 +2,24 @@
 
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import InputError, MissingExtraError
-from brushwork.images import Picture, opened, resize
+from brushwork.images import Picture, opened
 from brushwork.profiles import srgb_profile
 from brushwork.samples import exif_of
+from brushwork.strips import chunk, halved, png, rows_of
 
 Rounding = Literal["round", "truncate"]
 
@@ -34,7 +35,7 @@ _FORMATS = {
     ".heif": "HEIF",
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536, "HEIF": 16_384}
-PYRAMID = 20_000_000  # pixels above which a TIFF is written in tiles and with its halves
+LARGE = 20_000_000  # pixels above which a PNG is written in strips, a TIFF in tiles and with its halves
 TILE = 256
 _PROGRAM = "brushwork"  # the PNG keyword, and EXIF's and TIFF's Software, by which a job is known as ours
 
@@ -56,7 +57,17 @@ def to_array(pixels: Tensor, *, bits: int = 8, rounding: Rounding = "round") -> 
     """
     if pixels.ndim != 4 or pixels.shape[0] != 1:
         raise InputError(f"pixels of shape {tuple(pixels.shape)}; give (1, C, H, W)")
-    values = pixels[0].detach().to("cpu", torch.float32).numpy()
+    _, channels, height, width = pixels.shape
+    result = np.empty((height, width, channels), np.uint16 if bits == 16 else np.uint8)
+    rows = rows_of(width, channels, 32)  # a large picture's floats are not there a second time
+    for first in range(0, height, rows):
+        result[first : first + rows] = _rounded(pixels[0, :, first : first + rows], bits, rounding)
+    return result
+
+
+def _rounded(pixels: Tensor, bits: int, rounding: Rounding) -> NDArray[np.float32]:
+    """Whole levels (h, W, C) of (C, h, W) pixels."""
+    values = pixels.detach().to("cpu", torch.float32).numpy()
     if np.isnan(values.max(initial=0)):
         raise InputError("the pixels hold NaN; lower the learning rate or the weights")
     top = 65535 if bits == 16 else 255
@@ -68,8 +79,7 @@ def to_array(pixels: Tensor, *, bits: int = 8, rounding: Rounding = "round") -> 
     levels *= np.float32(top)
     levels += np.float32(shift)
     np.minimum(levels, np.float32(top), out=levels)
-    whole = levels.astype(np.uint16 if bits == 16 else np.uint8)  # which rounds down
-    return np.moveaxis(whole, 0, 2).copy()
+    return np.moveaxis(levels, 0, 2)  # storing them as integers rounds down
 
 
 def to_image(pixels: Tensor, alpha: Tensor | None = None, *, rounding: Rounding = "round") -> Image.Image:
@@ -92,6 +102,24 @@ def encode_picture(
     Raises InputError for an unknown format, a picture too large for it or a job too long for it, and
     MissingExtraError for HEIF without its extra.
     """
+    stream = io.BytesIO()
+    save_picture(picture, format, stream, job=job, quality=quality, rounding=rounding)
+    return stream.getvalue()
+
+
+def save_picture(
+    picture: Picture,
+    format: str,
+    stream: IO[bytes],
+    *,
+    job: str | None = None,
+    quality: int = 95,
+    rounding: Rounding = "round",
+) -> None:
+    """Write what ``encode_picture`` gives to a file that is open; large PNGs and TIFFs piece by piece.
+
+    Raises what ``encode_picture`` does, and OSError when the file cannot be written.
+    """
     if format not in _WRITERS:
         raise InputError(f"cannot write {format}; use one of {', '.join(_WRITERS)}")
     if not 1 <= quality <= 100:
@@ -99,7 +127,11 @@ def encode_picture(
     longest = max(picture.pixels.shape[-2:])
     if longest > _LONGEST.get(format, longest):
         raise InputError(f"{longest} pixels a side; {format} holds {_LONGEST[format]:,}, write a PNG or TIFF")
-    return _WRITERS[format](picture, job, quality, rounding)
+    height, width = picture.pixels.shape[-2:]
+    if format in _LARGE_WRITERS and height * width > LARGE:
+        _LARGE_WRITERS[format](picture, stream, job, rounding)
+    else:
+        stream.write(_WRITERS[format](picture, job, quality, rounding))
 
 
 def read_job(path: Path) -> str:
@@ -128,70 +160,108 @@ def _png(picture: Picture, job: str | None, quality: int, rounding: Rounding) ->
     import imagecodecs  # Pillow cannot write 16-bit colour
 
     data = bytes(imagecodecs.png_encode(_levels(picture, picture.bits, rounding)))
-    extras = [_chunk(b"sRGB", b"\1")]  # relative colorimetric
+    return data[:33] + _png_extras(picture, job) + data[33:]  # 33: the signature and IHDR, which come first
+
+
+def _png_extras(picture: Picture, job: str | None) -> bytes:
+    extras = chunk(b"sRGB", b"\1")  # relative colorimetric
     if picture.dpi:
         per_metre = (round(dots / 0.0254) for dots in picture.dpi)
-        extras.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+        extras += chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if job:
-        extras.append(_chunk(b"iTXt", _PROGRAM.encode() + b"\0\0\0\0\0" + job.encode()))
-    return data[:33] + b"".join(extras) + data[33:]  # 33: the signature and IHDR, which come first
+        extras += chunk(b"iTXt", _PROGRAM.encode() + b"\0\0\0\0\0" + job.encode())
+    return extras
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+def _large_png(picture: Picture, stream: IO[bytes], job: str | None, rounding: Rounding) -> None:
+    height, width = picture.pixels.shape[-2:]
+    channels = 3 if picture.alpha is None else 4
+    rows = rows_of(width, channels, 32)
+    windows = (_window(picture, slice(top, top + rows), slice(None)) for top in range(0, height, rows))
+    strips = (_levels(window, picture.bits, rounding) for window in windows)
+    extras = _png_extras(picture, job)
+    for part in png(strips, height, width, channels, picture.bits, extras):
+        stream.write(part)
 
 
 def _tiff(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
     import tifffile
 
     buffer = io.BytesIO()
-    shared: dict[str, Any] = {
+    levels = _levels(picture, picture.bits, rounding)
+    tifffile.imwrite(buffer, levels, **_tiff_tags(picture), **_tiff_about(picture, job))
+    return buffer.getvalue()
+
+
+def _tiff_tags(picture: Picture) -> dict[str, Any]:
+    """What all pictures in a file have in common."""
+    return {
         "photometric": "rgb",
         "extrasamples": None if picture.alpha is None else ["unassalpha"],
         "compression": "zlib",
         "predictor": True,
         "metadata": None,
     }
-    about: dict[str, Any] = {
+
+
+def _tiff_about(picture: Picture, job: str | None) -> dict[str, Any]:
+    return {
         "iccprofile": srgb_profile(),
         "resolution": picture.dpi,
         "resolutionunit": "inch" if picture.dpi else None,
         "description": job.encode() if job else None,
         "software": _PROGRAM if job else False,
     }
+
+
+def _large_tiff(picture: Picture, stream: IO[bytes], job: str | None, rounding: Rounding) -> None:
+    """A picture in tiles and its halves, down to one tile: what a viewer shows of it from afar."""
+    import tifffile
+
     height, width = picture.pixels.shape[-2:]
-    if height * width <= PYRAMID:
-        tifffile.imwrite(buffer, _levels(picture, picture.bits, rounding), **shared, **about)
-        return buffer.getvalue()
-    levels = list(_halves(picture))
-    with tifffile.TiffWriter(buffer, bigtiff=height * width * picture.bits > 2**32) as file:
-        for number, level in enumerate(levels):
-            more: dict[str, Any] = {"subfiletype": 1} if number else {"subifds": len(levels) - 1, **about}
-            shape = (*level.pixels.shape[-2:], 3 if level.alpha is None else 4)
-            tiles = _tiles(level, picture.bits, rounding)
-            dtype = np.uint16 if picture.bits == 16 else np.uint8
-            file.write(tiles, shape=shape, dtype=dtype, tile=(TILE, TILE), **shared, **more)
-    return buffer.getvalue()
+    halvings = 0
+    while max(height, width) >> halvings > TILE and min(height, width) >> halvings > 1:
+        halvings += 1
+    # Without a size of its own a quarter of a gigabyte of tiles would be collected before it is compressed.
+    shared: dict[str, Any] = _tiff_tags(picture) | {"tile": (TILE, TILE), "buffersize": 2**22}
+    with tifffile.TiffWriter(stream, bigtiff=height * width * picture.bits > 2**32) as file:
+        channels, dtype = (3 if picture.alpha is None else 4), np.dtype(f"uint{picture.bits}")
+        file.write(
+            _tiles(picture, rounding), shape=(height, width, channels), dtype=dtype, subifds=halvings,
+            **shared, **_tiff_about(picture, job),
+        )  # fmt: skip
+        levels: NDArray[Any] | None = None
+        for _ in range(halvings):
+            levels = _first_half(picture, rounding) if levels is None else halved(levels)
+            file.write(levels, subfiletype=1, **shared)
 
 
-def _halves(picture: Picture) -> Iterator[Picture]:
-    """A picture and its halves, down to one tile: what a viewer shows of it from afar."""
-    yield picture
-    while max(size := picture.pixels.shape[-2:]) > TILE:
-        half = max(1, size[0] // 2), max(1, size[1] // 2)
-        alpha = None if picture.alpha is None else resize(picture.alpha, *half, "area")
-        picture = replace(picture, pixels=resize(picture.pixels, *half, "area"), alpha=alpha)
-        yield picture
-
-
-def _tiles(picture: Picture, bits: int, rounding: Rounding) -> Iterator[NDArray[Any]]:
+def _tiles(picture: Picture, rounding: Rounding) -> Iterator[NDArray[Any]]:
     """The levels of a picture tile by tile, so that they are never there as a whole."""
     height, width = picture.pixels.shape[-2:]
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
-            window = (..., slice(top, top + TILE), slice(left, left + TILE))
-            alpha = None if picture.alpha is None else picture.alpha[window]
-            yield _levels(Picture(picture.pixels[window], alpha), bits, rounding)
+            window = _window(picture, slice(top, top + TILE), slice(left, left + TILE))
+            yield _levels(window, picture.bits, rounding)
+
+
+def _first_half(picture: Picture, rounding: Rounding) -> NDArray[Any]:
+    """The levels at half the size; an odd last row or column is left out."""
+    height, width = (side // 2 for side in picture.pixels.shape[-2:])
+    channels = 3 if picture.alpha is None else 4
+    result = np.empty((height, width, channels), f"uint{picture.bits}")
+    for top in range(0, height, rows := rows_of(width, channels, 32)):
+        window = _window(picture, slice(2 * top, 2 * min(top + rows, height)), slice(2 * width))
+        alpha = None if window.alpha is None else avg_pool2d(window.alpha, 2)
+        half = Picture(avg_pool2d(window.pixels, 2), alpha)
+        result[top : top + rows] = _levels(half, picture.bits, rounding)
+    return result
+
+
+def _window(picture: Picture, rows: slice, columns: slice) -> Picture:
+    """A part of a picture; a view."""
+    alpha = None if picture.alpha is None else picture.alpha[..., rows, columns]
+    return replace(picture, pixels=picture.pixels[..., rows, columns], alpha=alpha)
 
 
 def _jpeg(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
@@ -243,6 +313,10 @@ _WRITERS: dict[str, Callable[[Picture, str | None, int, Rounding], bytes]] = {
     "TIFF": _tiff,
     "AVIF": _avif,
     "HEIF": _heif,
+}
+_LARGE_WRITERS: dict[str, Callable[[Picture, IO[bytes], str | None, Rounding], None]] = {
+    "PNG": _large_png,
+    "TIFF": _large_tiff,
 }
 
 

@@ -36,7 +36,7 @@ class Started:
     start: Tensor  # (1, 3, h, w) the picture before the first step, at the first scale, or resumed
     scales: Sequence[Scale]  # from coarse to fine, with the evaluations planned at each
     done: int = 0  # evaluations of the run that this one resumes
-    plan: str = ""  # how the work is fitted into memory, in words; empty when it is done in one piece
+    plan: str = ""  # how the work is fitted into memory, in words; empty when that is simply in one piece
     part: str = "scale"  # what ``scales`` are: those of a sheet's cells follow each other
 
 

@@ -294,10 +294,11 @@ class Stylize(Settings):
     )
     recipe: str = option("named recipe, or a TOML file of one's own", "NAME|FILE.toml", default="default")
     device: str = option(
-        "where to compute",
-        "auto|cpu|cuda[:N]|mps",
+        "where to compute; several GPUs, as in cuda:0,cuda:1, share a large picture's tiles; cpu,cpu looks "
+        "at two of them at once",
+        "auto|cpu|cuda[:N][,...]|mps",
         default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|mps|cpu(,cpu)*|cuda(:\d+)?(,cuda(:\d+)?)*)$",
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
     backend: Literal["auto", "torch", "onnxruntime"] = option(
@@ -340,6 +341,14 @@ class Stylize(Settings):
             explicit = {"strength": 1.0, **explicit}
         recipe = explicit.get("recipe", "default")
         return merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit
+
+    @model_validator(mode="after")
+    def _check_device(self) -> Self:
+        if self.engine == "feedforward" and "," in self.device:
+            raise ValueError(
+                f"--device {self.device}: several share the tiles of --engine optimize; name one for a pass"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_styles(self) -> Self:

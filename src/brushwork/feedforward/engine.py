@@ -48,9 +48,7 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
     paintings. Raises InputError for a size that is too small or does not fit into memory, WeightsError for a
     network that cannot be read.
     """
-    height, width = result_size(job, sources.content.pixels.shape[-2:])
-    if min(height, width) < SMALLEST:
-        raise InputError(f"the result would be {width}×{height}: the network needs {SMALLEST} pixels a side")
+    height, width = size_of(job, sources)
     photo = _resized(job, sources.content.pixels, (height, width))
     weights = [style.weight for style in job.styles]
     prepared = colour.prepare(job, photo, _paintings(job, sources), weights)
@@ -60,7 +58,7 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
         width,
         height,
         0,
-        str(context.device),
+        context.place,
         context.precision,
         _told(job),
         prepared.photo,
@@ -69,6 +67,14 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
     )
     painted = yield from _passes(job, brush, prepared.photo, sources, plan, context)
     yield Finished(like_the_photo(prepared.restore(painted), sources.content), NOTHING, 0)
+
+
+def size_of(job: Stylize, sources: Sources) -> tuple[int, int]:
+    """Height and width of the result. Raises InputError when it is too small for a network."""
+    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    if min(height, width) < SMALLEST:
+        raise InputError(f"the result would be {width}×{height}: the network needs {SMALLEST} pixels a side")
+    return height, width
 
 
 def start_for(job: Stylize, sources: Sources, context: Context) -> Picture:
@@ -103,15 +109,15 @@ def _passes(
         start = (
             here if painted is None else here.lerp(resize(painted, step.height, step.width, "bicubic"), KEPT)
         )
-        sweep = _pass(brush, start, step.tile, plan.backend, context)
+        sweep = one_pass(brush, start, step.tile, plan.backend, context)
         # Only the last pass is told: it takes most of the time, and a bar that runs back tells nothing.
-        painted = (yield from sweep) if step is plan.steps[-1] else _drained(sweep)
+        painted = (yield from sweep) if step is plan.steps[-1] else drained(sweep)
     assert painted is not None, "a plan has a step"
     painted = resize(painted, *size, "area")
     return painted if brush.opacity == 1 else photo.to(painted).lerp(painted, brush.opacity)
 
 
-def _pass(
+def one_pass(
     brush: Brush, photo: Tensor, tile: int | None, backend: str, context: Context
 ) -> Generator[Swept, None, Tensor]:
     """One pass over a photo (1, 3, H, W); the picture is in 0..1 and on the CPU."""
@@ -133,7 +139,8 @@ def _pass(
     return painted[..., :height, :width].cpu()
 
 
-def _drained(sweep: Generator[Swept, None, Tensor]) -> Tensor:
+def drained(sweep: Generator[Swept, None, Tensor]) -> Tensor:
+    """What a pass returns."""
     while True:
         try:
             next(sweep)
@@ -169,18 +176,26 @@ def _trimmed(job: Stylize, painting: Picture) -> Picture:
     return replace(painting, pixels=without_margin(painting.pixels))
 
 
-def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
+def network_of(job: Stylize) -> tuple[shelf.Key, StyleNetSettings]:
+    """The network that a job paints with. Raises InputError for two of them, WeightsError for a bad file."""
     first = job.styles[0].path
     if not is_network(first):
         key = arbitrary_key(job.weights)
-        settings = embedded.arbitrary() if key == shelf.ARBITRARY else shelf.plain(key).settings
-        return Brush(key, settings, _style_vector(job, sources, prepared, key), 1.0)
+        return key, embedded.arbitrary() if key == shelf.ARBITRARY else shelf.plain(key).settings
     if BUILTIN.fullmatch(first):
-        return Brush(shelf.BUILTIN_STYLES, embedded.MULTISTYLE, mixture(job.styles), job.strength)
+        return shelf.BUILTIN_STYLES, embedded.MULTISTYLE
     if len(job.styles) > 1:
         raise InputError(f"--style {first} is a network of its own and cannot be blended: give it alone")
     key = shelf.key_of(first)
-    settings = shelf.plain(key).settings
+    return key, shelf.plain(key).settings
+
+
+def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
+    key, settings = network_of(job)
+    if not is_network(job.styles[0].path):
+        return Brush(key, settings, _style_vector(job, sources, prepared, key), 1.0)
+    if key == shelf.BUILTIN_STYLES:
+        return Brush(key, settings, mixture(job.styles), job.strength)
     names = settings.conditions
     ratio = learnt(strokes(job, (prepared.photo.shape[-2], prepared.photo.shape[-1])))
     known = {"strength": job.strength, "stroke_size": math.log2(ratio)}

@@ -103,19 +103,19 @@ def _tile(job: Stylize, settings: StyleNetSettings, size: tuple[int, int], limit
     """The side of the tiles that a pass at this size is done in: the job's, or what fits into memory."""
     if job.tile:
         return job.tile if job.tile < max(size) else None
-    if limit is None or _need(settings, size, None) <= limit:
+    if limit is None or need(settings, size, None) <= limit:
         return None
     for tile in TILES:
-        if tile < max(size) and _need(settings, size, tile) <= limit:
+        if tile < max(size) and need(settings, size, tile) <= limit:
             return tile
-    least = _need(settings, size, TILES[-1])
+    least = need(settings, size, TILES[-1])
     raise InputError(
         f"{size[1]}×{size[0]} needs {least / 1e9:.1f} GB of memory and {limit / 1e9:.1f} GB may be used: "
         "lower --size or raise --memory"
     )
 
 
-def _need(settings: StyleNetSettings, size: tuple[int, int], tile: int | None) -> float:
+def need(settings: StyleNetSettings, size: tuple[int, int], tile: int | None) -> float:
     """Bytes at most, of the whole process, of a pass in one piece or in tiles."""
     pixels = size[0] * size[1]
     # Channels at full size: those of a half and of a quarter count a fourth and a sixteenth.

@@ -18,9 +18,11 @@ from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Repl
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import make_optimizer
+from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
 from brushwork.optimize.variants import fit, picks, variant_sizes
@@ -52,21 +54,21 @@ def paint(
         scales[-1].width,
         scales[-1].height,
         sum(scale.steps for scale in scales),
-        str(context.device),
+        context.place,
         context.precision,
         encoder.weights.source,
         restore(image),
         scales,
         state.evaluation if state else 0,
-        str(plans[-1]),
+        how(plans[-1], context),
     )
     if any(plan.tile for plan in plans):
         give_back_freed_memory()
-    losses = UNKNOWN
+    crew, losses = Crew.of(encoder, context.devices), UNKNOWN
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
-        fitted = Fitted(job, sources, encoder, scale, context, plans[rung])
+        fitted = Fitted(job, sources, crew, scale, context, plans[rung])
         planned = sum(s.steps for s in scales)
         for event in _descend(job, fitted, image, done, planned, rung, state):
             if isinstance(event, _Kept):
@@ -77,6 +79,12 @@ def paint(
                 yield event
         state = None
     yield Finished(finished_picture(restore(image), sources.content), losses, done)
+
+
+def how(plan: Plan, context: Context) -> str:
+    """A plan in words; of one piece none, unless several devices were given and one works."""
+    alone = "in one piece, since tiles would take longer" if context.others else ""
+    return str(plan) or alone
 
 
 def trimmed(job: Stylize, sources: Sources) -> Sources:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from brushwork.context import Context, give_back_freed_memory
-from brushwork.encoders import VGG19
 from brushwork.events import Replanned, Swept
 from brushwork.images import Picture
 from brushwork.jobs import Stylize
+from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target
-from brushwork.optimize.plan import Plan, Sizes, lesser_plan, make_plan
+from brushwork.optimize.plan import Hands, Plan, Sizes, lesser_plan, make_plan
 from brushwork.optimize.scales import Scale
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.variants import fit, variants
@@ -37,14 +37,21 @@ def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: C
     """How each scale is fitted into memory: the job's, or what is free. Raises InputError when one is not."""
     limit = job.memory or context.memory_limit()
     # From the largest on: what it needs is the least that must be given.
-    plans = [make_plan(job, sizes_of(sources, scale), limit) for scale in reversed(scales)]
+    plans = [make_plan(job, sizes_of(sources, scale, context), limit) for scale in reversed(scales)]
     return plans[::-1]
 
 
-def sizes_of(sources: Sources, scale: Scale) -> Sizes:
+def sizes_of(sources: Sources, scale: Scale, context: Context) -> Sizes:
     """What a plan for a scale is made from."""
     photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
-    return Sizes(scale, photo, paintings)
+    return Sizes(scale, photo, paintings, _hands(context))
+
+
+def _hands(context: Context) -> Hands:
+    """Those that were asked for; of a single processor with several threads one or two."""
+    count, on_processor = len(context.devices), context.device.type == "cpu"
+    halves = count == 1 and on_processor and torch.get_num_threads() > 1
+    return Hands((1, 2) if halves else (count,), apart=not on_processor)
 
 
 @dataclass
@@ -53,7 +60,7 @@ class Fitted:
 
     job: Stylize
     sources: Sources
-    encoder: VGG19
+    crew: Crew
     scale: Scale
     context: Context
     plan: Plan
@@ -99,7 +106,7 @@ class Fitted:
 
     def _step_down(self, limit: int) -> Generator[Replanned, None, bool]:
         """Follow a plan for fewer bytes from now on; False when there is none."""
-        plan = lesser_plan(self.job, sizes_of(self.sources, self.scale), limit, self.plan)
+        plan = lesser_plan(self.job, sizes_of(self.sources, self.scale, self.context), limit, self.plan)
         if plan is None:
             return False
         self.plan, self.objective = plan, None
@@ -112,7 +119,7 @@ class Fitted:
         return True
 
     def _make(self) -> Objective | TiledObjective:
-        job, encoder, plan = self.job, self.encoder, self.plan
+        job, plan, crew = self.job, self.plan, self.crew.of_size(self.plan.at_once)
         photo = fit(job, self.sources.content.pixels, self.scale.height, self.scale.width)
         photo = (periodic(photo) if job.tileable else photo).to(self.context.device)
         paintings: list[Tensor] = []
@@ -122,9 +129,10 @@ class Fitted:
             paintings += [variant.to(self.context.device) for variant in found]
             weights += [style.weight / len(found)] * len(found)
         if plan.tile is None:
+            encoder = crew.encoders[0]
             return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
-        target, tiles = make_tiled_target(encoder, job, photo, paintings, weights, plan.tile, self.vault)
-        return TiledObjective(encoder, target, job, tiles, self.vault, plan.recompute)
+        target, tiles = make_tiled_target(crew, job, photo, paintings, weights, plan.tile, self.vault)
+        return TiledObjective(crew, target, job, tiles, self.vault, plan.recompute)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 from brushwork.encoders.vgg19 import LAYERS, channels, smallest_side
 from brushwork.errors import InputError
@@ -24,6 +25,8 @@ kept for the next layer; block 1's two gradients in tiles, where it is given bac
 RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
 SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
 SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
+TOGETHER = 0.9  # time of two tiles at once, on half of a processor's threads each, over one after another
+BUSY = 512**2  # pixels below which a tile takes a GPU no less time: assumed
 REDONE, ON_DISK = 1.33, 1.05  # what recomputing and reading from disk multiply the time by
 
 
@@ -34,6 +37,7 @@ class Plan:
     tile: int | None = None  # own pixels of a tile's side; None for one piece
     on_disk: bool = False  # the photo's features and the steps that L-BFGS remembers
     recompute: bool = False  # the backward pass computes features anew
+    at_once: int = 1  # tiles that are looked at at the same time
     bytes: int = 0
     cost: float = 1.0  # time relative to one piece
 
@@ -42,18 +46,33 @@ class Plan:
         if self.tile is None:
             return ""
         parts = [f"tiles of {self.tile} px"]
+        parts += [f"{self.at_once} at once"] if self.at_once > 1 else []
         parts += ["features computed twice"] if self.recompute else []
         parts += ["the rest on disk"] if self.on_disk else []
         return ", ".join(parts)
 
 
 @dataclass(frozen=True)
+class Hands:
+    """How many tiles may be looked at at the same time."""
+
+    choices: Sequence[int] = (1,)
+    apart: bool = False  # each has memory and speed of its own, as GPUs have
+
+    def share(self, at_once: int, tiles: int) -> float:
+        """Time of so many tiles relative to one after another; in the last round some may have none."""
+        full = 1 / at_once if self.apart else TOGETHER if at_once > 1 else 1.0
+        return full * math.ceil(tiles / at_once) * at_once / tiles
+
+
+@dataclass(frozen=True)
 class Sizes:
-    """What a plan is made for: a scale, and the sizes (height, width) of the pictures as they were read."""
+    """What a plan is made for: a scale, the sizes (height, width) of the pictures as read, who does it."""
 
     scale: Scale
     photo: Sequence[int]
     paintings: Sequence[Sequence[int]]
+    hands: Hands = field(default_factory=Hands)
 
     @property
     def pixels(self) -> int:
@@ -115,10 +134,8 @@ def _plans(job: Stylize, sizes: Sizes) -> Iterator[Plan]:
     if job.tile is None:
         yield Plan(bytes=_whole(job, sizes))
     sides = SIDES if job.tile is None else (job.tile,)
-    for side in sides:
-        for on_disk in (False, True):
-            for recompute in (False, True):
-                yield _tiled(job, sizes, Plan(side, on_disk, recompute))
+    for choice in product(sides, (False, True), (False, True), sizes.hands.choices):
+        yield _tiled(job, sizes, Plan(*choice))
 
 
 def _whole(job: Stylize, sizes: Sizes) -> int:
@@ -134,17 +151,21 @@ def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     assert plan.tile is not None
     layers = [*job.content_layers, *job.style_layers]
     height, width = sizes.scale.height, sizes.scale.width
-    area, looked_at = coverage(height, width, plan.tile, layers, wrap=job.tileable)
+    tiles, area, looked_at = coverage(height, width, plan.tile, layers, wrap=job.tileable)
     # The paintings are looked at in tiles of the same size, and may have larger ones.
     area = max(area, min(plan.tile + 160, sizes.scale.long_side) ** 2)
     a_pixel = (_stored(job) + TRANSIENT) * (RECOMPUTED if plan.recompute else 1)
-    total = BASE + _pictures(job, sizes) + area * a_pixel
+    looked_at = max(looked_at, tiles * BUSY if sizes.hands.apart else 0)
+    a_pixel += 2 * VECTOR if plan.at_once > 1 else 0  # gradients that wait for their turn
+    together = 1 if sizes.hands.apart else plan.at_once
+    total = BASE + _pictures(job, sizes) + together * area * a_pixel
     if not plan.on_disk:
         total += _remembered(job, sizes) + sizes.pixels * _kept(job)
     cost = (
         SECOND_PASS
         * looked_at
         / sizes.pixels
+        * sizes.hands.share(plan.at_once, tiles)
         * (REDONE if plan.recompute else 1)
         * (ON_DISK if plan.on_disk else 1)
     )

@@ -17,6 +17,7 @@ from brushwork.jobs import Settings
 from brushwork.losses import Gaussian, Moments, Patches, Projections, nearest_loss, style_loss
 from brushwork.losses.sliced import rank_differences
 from brushwork.losses.statistics import flatten
+from brushwork.optimize.crew import Copies
 from brushwork.optimize.vault import Vault
 
 Pull = Callable[[int, Tensor], tuple[float, Tensor]]
@@ -25,10 +26,17 @@ have it yet, and the gradient of the whole loss by these features."""
 
 
 class Tally(Protocol):
-    """Collects one layer's features tile by tile."""
+    """Collects one layer's features tile by tile.
 
-    def add(self, features: Tensor) -> None:
-        """Take the next tile's own features, (1, C, h, w)."""
+    Several threads, and devices, may ``measure`` and pull at the same time; the rest is one thread's.
+    """
+
+    def measure(self, features: Tensor) -> Any:
+        """What is to be added of a tile's own features, (1, C, h, w)."""
+        ...
+
+    def add(self, part: Any) -> None:
+        """Take what was measured of the next tile, in the order of the tiles."""
         ...
 
     def state(self) -> dict[str, Any] | None:
@@ -69,11 +77,18 @@ class MomentsTally:
     factor: float
     sums: Moments | None = None
 
-    def add(self, features: Tensor) -> None:
-        """Take the next tile's own features, (1, C, h, w)."""
-        found = Moments.of(features)
-        found = Moments(found.weight, found.first.double(), found.second.double())
-        self.sums = found if self.sums is None else self.sums + found
+    def measure(self, features: Tensor) -> Moments:
+        """The sums over a tile's own features, (1, C, h, w)."""
+        found, home = Moments.of(features), self._known.first.device
+        return Moments(found.weight, found.first.double().to(home), found.second.double().to(home))
+
+    def add(self, part: Moments) -> None:
+        """Take what was measured of the next tile, in the order of the tiles."""
+        self.sums = part if self.sums is None else self.sums + part
+
+    @property
+    def _known(self) -> Moments:
+        return self.target.moments if isinstance(self.target, Gaussian) else self.target
 
     def state(self) -> dict[str, Any] | None:
         """N, ΣF and ΣFFᵀ."""
@@ -86,7 +101,7 @@ class MomentsTally:
     def close(self) -> tuple[float, Pull]:
         """The loss, and a pull that is linear in a tile's features: (D + Dᵀ)·F + d."""
         assert self.sums is not None and self.settings.style_loss not in ("sliced", "nearest")
-        known = self.target.moments if isinstance(self.target, Gaussian) else self.target
+        known = self._known
         first = self.sums.first.to(known.first).requires_grad_()
         second = self.sums.second.to(known.second).requires_grad_()
         with torch.enable_grad():
@@ -96,10 +111,11 @@ class MomentsTally:
             )
             # The Gram forms do not look at means.
             gradients = torch.autograd.grad(loss, (first, second), materialize_grads=True)
-        by_first, both = gradients[0], gradients[1] + gradients[1].mT
+        by_first, both = Copies(gradients[0]), Copies(gradients[1] + gradients[1].mT)
 
         def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
-            gradient = torch.addmm(by_first, flatten(features).mT, both)
+            here = features.device
+            gradient = torch.addmm(by_first.on(here), flatten(features).mT, both.on(here))
             return 0.0, gradient.mT.view(features.shape)
 
         return float(loss.detach()), pull
@@ -114,12 +130,16 @@ class NearestTally:
     weight: int = 0
     total: Tensor | None = None
 
-    def add(self, features: Tensor) -> None:
-        """Take the next tile's own features, (1, C, h, w)."""
+    def measure(self, features: Tensor) -> tuple[int, Tensor]:
+        """N and ΣF of a tile's own features, (1, C, h, w)."""
         matrix = flatten(features)
-        self.weight += matrix.shape[1]
-        part = matrix.sum(1, dtype=torch.float64)
-        self.total = part if self.total is None else self.total + part
+        return matrix.shape[1], matrix.sum(1, dtype=torch.float64).to(self.target.vectors.device)
+
+    def add(self, part: tuple[int, Tensor]) -> None:
+        """Take what was measured of the next tile, in the order of the tiles."""
+        weight, total = part
+        self.weight += weight
+        self.total = total if self.total is None else self.total + total
 
     def state(self) -> dict[str, Any] | None:
         """N and ΣF."""
@@ -132,15 +152,18 @@ class NearestTally:
     def close(self) -> tuple[float, Pull]:
         """Nothing is known yet; the pull matches a tile's positions."""
         assert self.total is not None
-        mean = (self.total / self.weight).to(self.target.vectors)
+        mean = Copies((self.total / self.weight).to(self.target.vectors))
+        vectors, unit = Copies(self.target.vectors), Copies(self.target.unit)
 
         def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
             leaf = features.detach().requires_grad_()
             if not leaf.numel():
                 return 0.0, leaf.detach()
+            here = leaf.device
             with torch.enable_grad():
                 share = self.factor * leaf[0, 0].numel() / self.weight
-                loss = share * nearest_loss(leaf, self.target, mean=mean)
+                target = Patches(vectors.on(here), unit.on(here))
+                loss = share * nearest_loss(leaf, target, mean=mean.on(here))
                 (gradient,) = torch.autograd.grad(loss, leaf)
             return float(loss.detach()), gradient
 
@@ -155,10 +178,19 @@ class SlicedTally:
     factor: float
     vault: Vault
     parts: list[Tensor] = field(default_factory=list[Tensor])
+    directions: Copies = field(init=False)
 
-    def add(self, features: Tensor) -> None:
-        """Take the next tile's own features, (1, C, h, w)."""
-        self.parts.append(self.vault.keep(self.target.directions @ flatten(features)))
+    def __post_init__(self) -> None:
+        self.directions = Copies(self.target.directions)
+
+    def measure(self, features: Tensor) -> Tensor:
+        """The projections (K, N) of a tile's own features, (1, C, h, w)."""
+        projected = self.directions.on(features.device) @ flatten(features)
+        return projected.to(self.target.directions.device)
+
+    def add(self, part: Tensor) -> None:
+        """Take what was measured of the next tile, in the order of the tiles."""
+        self.parts.append(self.vault.keep(part))
 
     def state(self) -> dict[str, Any] | None:
         """Nothing: it would be hundreds of bytes a pixel."""
@@ -173,7 +205,7 @@ class SlicedTally:
         sizes = [part.shape[1] for part in self.parts]
         differences = [self.vault.empty((rows, size), self.target.quantiles.dtype) for size in sizes]
         for row in range(rows):
-            values = torch.cat([part[row] for part in self.parts])
+            values = torch.cat([part[row] for part in self.parts]).to(self.target.quantiles.device)
             found = rank_differences(values, self.target.quantiles[row])
             total += float(found.double().square().sum())
             for part, piece in zip(differences, found.split(sizes), strict=True):
@@ -183,7 +215,8 @@ class SlicedTally:
         scale = self.factor / (rows * sum(sizes) * energy)
 
         def pull(number: int, features: Tensor) -> tuple[float, Tensor]:
-            gradient = (2 * scale) * (differences[number].to(features.device).mT @ self.target.directions)
+            here = features.device
+            gradient = (2 * scale) * (differences[number].to(here).mT @ self.directions.on(here))
             self.vault.release(differences[number])
             return 0.0, gradient.mT.view(features.shape)
 

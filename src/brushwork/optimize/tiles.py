@@ -106,12 +106,12 @@ def tiling(height: int, width: int, side: int, layers: Sequence[str], *, wrap: b
 
 def coverage(
     height: int, width: int, side: int, layers: Sequence[str], *, wrap: bool = False
-) -> tuple[int, int]:
-    """The pixels that the largest tile of a ``tiling`` sees, and that all of them see."""
+) -> tuple[int, int, int]:
+    """The number of tiles of a ``tiling``, the pixels that the largest sees, and that all of them see."""
     seen = [
         [span.seen[1] - span.seen[0] for span in _spans(size, side, layers, wrap)] for size in (height, width)
     ]
-    return max(seen[0]) * max(seen[1]), sum(seen[0]) * sum(seen[1])
+    return len(seen[0]) * len(seen[1]), max(seen[0]) * max(seen[1]), sum(seen[0]) * sum(seen[1])
 
 
 def _spans(size: int, side: int, layers: Sequence[str], wrap: bool) -> Iterator[Span]:

@@ -7,9 +7,14 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from brushwork.errors import OutputError
+
+Content = bytes | Callable[[IO[bytes]], None]
+"""A file's bytes, or what writes them to an open file: a large picture's are never all there."""
 
 
 def check_place(path: Path, *, overwrite: bool, need: int = 0) -> None:
@@ -49,7 +54,7 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: {error.strerror}: choose another folder") from error
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: Content) -> None:
     """Write ``content`` so that ``path`` is either the old file or the whole new one.
 
     Raises OutputError when it cannot be written; the old file is then untouched.
@@ -57,7 +62,7 @@ def write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # shortened: names end at 255 bytes
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            _put(file, content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -68,7 +73,7 @@ def write(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_or_rescue(path: Path, content: bytes) -> Path:
+def write_or_rescue(path: Path, content: Content) -> Path:
     """Write a result; when its place fails after all the work, put it in the temporary folder instead.
 
     Returns where it is when that is ``path``; raises OutputError that names the rescued file otherwise.
@@ -80,7 +85,7 @@ def write_or_rescue(path: Path, content: bytes) -> Path:
     return path
 
 
-def _rescue(name: str, content: bytes) -> str:
+def _rescue(name: str, content: Content) -> str:
     """Write to the temporary folder; says how that went."""
     try:
         place = Path(tempfile.gettempdir()) / f"brushwork-{os.getpid()}-{name[-40:]}"
@@ -90,12 +95,19 @@ def _rescue(name: str, content: bytes) -> str:
     return f"the picture was saved as {place}"
 
 
-def write_standard_output(content: bytes) -> None:
+def _put(file: IO[bytes], content: Content) -> None:
+    if isinstance(content, bytes):
+        file.write(content)
+    else:
+        content(file)
+
+
+def write_standard_output(content: Content) -> None:
     """Write to standard output, at once. Raises OutputError when it is closed or full."""
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed before we began
         raise OutputError("standard output is closed: try -o FILE")
     try:
-        sys.stdout.buffer.write(content)
+        _put(sys.stdout.buffer, content)
         sys.stdout.buffer.flush()
     except OSError as error:
         raise OutputError(f"standard output: {error.strerror}: not all was written; try -o FILE") from error

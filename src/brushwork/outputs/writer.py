@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 import brushwork
 from brushwork.context import Context, process_seconds
-from brushwork.encode import encode_picture, format_of
+from brushwork.encode import format_of, save_picture
 from brushwork.errors import InputError, OutputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
@@ -244,9 +244,9 @@ class Writer:
 
     def _result(self, picture: Picture) -> None:
         if self.place is None:
-            files.write_standard_output(self._encode(picture, "PNG"))
+            files.write_standard_output(self._encoded(picture, "PNG"))
         else:
-            files.write_or_rescue(self.place, self._encode(picture, format_of(self.place)))
+            files.write_or_rescue(self.place, self._encoded(picture, format_of(self.place)))
 
     def _sheets(self, result: Tensor) -> None:
         wanted, photo = self.wanted, self.sources.content.pixels
@@ -263,12 +263,13 @@ class Writer:
             files.write(self._film_place, self._film.finish())
 
     def _write_picture(self, path: Path, pixels: Tensor) -> None:
-        files.write(path, self._encode(Picture(pixels), format_of(path)))
+        files.write(path, self._encoded(Picture(pixels), format_of(path)))
 
-    def _encode(self, picture: Picture, format: str) -> bytes:
+    def _encoded(self, picture: Picture, format: str) -> files.Content:
+        """The picture as a file, written when that is asked for."""
         job = self._record if self.wanted.metadata else None
         quality, rounding = self.wanted.quality, self.job.rounding
-        return encode_picture(picture, format, job=job, quality=quality, rounding=rounding)
+        return partial(save_picture, picture, format, job=job, quality=quality, rounding=rounding)
 
     @cached_property
     def _record(self) -> str:

@@ -21,6 +21,7 @@ import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
 from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations, build
 from brushwork.surfaces import gan, train
+from brushwork.surfaces.crowd import wait_politely
 from brushwork.surfaces.options import of_model, shield, typed, with_options
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
@@ -44,6 +45,7 @@ app = App(
 
 def main() -> None:
     """The ``brushwork`` command: runs it and exits with its status."""
+    wait_politely()
     sys.exit(call(sys.argv[1:]))
 
 
@@ -250,11 +252,9 @@ def plan(
 ) -> int:
     """Predict memory and time of painting PHOTO, and show how the work is divided; nothing is painted.
 
-    Takes the options of `brushwork stylize`. The time comes from two seconds of the job's own evaluations.
+    Takes the options of `brushwork stylize`. The time comes from two seconds of the job's own work.
     """
     job = _job(None, of_model(Stylize, typed({"content": photo, **options})))
-    if job.engine == "feedforward":
-        raise InputError("a pass takes seconds and tells its sizes and tiles itself: run brushwork stylize")
     from brushwork.surfaces.plan import show_plan
 
     show_plan(job, as_json=json_)

@@ -6,9 +6,8 @@ import json
 
 from brushwork.context import context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
-from brushwork.errors import InputError
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import scales_of, trimmed
+from brushwork.optimize.engine import how, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast
 from brushwork.outputs.files import write_standard_output
@@ -21,10 +20,9 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
 
     Raises InputError, with the largest size that fits, when the job does not.
     """
-    if job.engine != "optimize":
-        raise InputError(
-            f"--engine {job.engine}: takes seconds at any size; plan foretells --engine optimize"
-        )
+    if job.engine == "feedforward":
+        _show_passes(job, as_json=as_json)
+        return
     keep_freed_memory()
     context = context_for(job)
     sources = trimmed(job, read_sources(job))
@@ -34,12 +32,13 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
     began = process_seconds()  # a run begins with the same reading and loading
     found = forecast(scales, plans, calibrate(job, encoder, context))
     if as_json:
-        line = json.dumps(_summary(found, began, str(context.device), context.precision))
+        line = json.dumps(_summary(found, began, context.place, context.precision))
         write_standard_output(line.encode() + b"\n")
         return
-    table([("size", "steps", "how", "memory", "time"), *(_row(rung) for rung in found.rungs)])
+    rows = [_row(rung, how(rung.plan, context)) for rung in found.rungs]
+    table([("size", "steps", "how", "memory", "time"), *rows])
     total = _duration(began + found.seconds)
-    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.device}")
+    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}")
 
 
 def _summary(found: Forecast, began: float, device: str, precision: str) -> dict[str, object]:
@@ -50,6 +49,7 @@ def _summary(found: Forecast, began: float, device: str, precision: str) -> dict
             "height": rung.scale.height,
             "steps": rung.scale.steps,
             "tile": rung.plan.tile,
+            "at_once": rung.plan.at_once,
             "on_disk": rung.plan.on_disk,
             "recompute": rung.plan.recompute,
             "peak_memory_bytes": rung.plan.bytes,
@@ -69,10 +69,57 @@ def _summary(found: Forecast, began: float, device: str, precision: str) -> dict
     }
 
 
-def _row(rung: Rung) -> tuple[str, ...]:
+def _show_passes(job: Stylize, *, as_json: bool) -> None:
+    """The same of the engine that paints in one pass, or a few."""
+    from brushwork.feedforward.engine import size_of
+    from brushwork.feedforward.forecast import forecast
+
+    keep_freed_memory()
+    context = context_for(job)
+    size = size_of(job, read_sources(job))
+    began = process_seconds()  # painting reads the pictures, too
+    found = forecast(job, size, context)
+    height, width = size
+    passes = [(rung.step, rung.bytes, rung.seconds) for rung in found.rungs]
+    if as_json:
+        rungs = [
+            {
+                "width": step.width,
+                "height": step.height,
+                "tile": step.tile,
+                "peak_memory_bytes": count,
+                "seconds": round(seconds, 3),
+            }
+            for step, count, seconds in passes
+        ]
+        machine = {"device": context.place, "precision": context.precision, "backend": found.plan.backend}
+        all_of_it = {"peak_memory_bytes": found.bytes, "seconds": round(began + found.seconds, 3)}
+        line = {"width": width, "height": height, "evaluations": 0, **machine, **all_of_it, "scales": rungs}
+        write_standard_output(json.dumps(line).encode() + b"\n")
+        return
+    rows = [
+        (
+            f"{step.width}×{step.height}",
+            f"tiles of {step.tile} px" if step.tile else "in one piece",
+            _memory(count),
+            _duration(seconds),
+        )
+        for step, count, seconds in passes
+    ]
+    table([("pass", "how", "memory", "time"), *rows])
+    total = _duration(began + found.seconds)
+    say(f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}, {found.plan.backend}")
+
+
+def _row(rung: Rung, plan: str) -> tuple[str, ...]:
     size = f"{rung.scale.width}×{rung.scale.height}"
-    how = str(rung.plan) or "in one piece"
-    return size, str(rung.scale.steps), how, _memory(rung.plan.bytes), _duration(rung.seconds)
+    return (
+        size,
+        str(rung.scale.steps),
+        plan or "in one piece",
+        _memory(rung.plan.bytes),
+        _duration(rung.seconds),
+    )
 
 
 def _memory(count: int) -> str:
