@@ -22,12 +22,13 @@ import brushwork as bw
 from brushwork.encode import to_image
 from brushwork.errors import WeightsError
 from brushwork.events import Finished, Started, Swept
-from brushwork.feedforward import embedded, shelf, tiled
+from brushwork.feedforward import embedded, folded, shelf, sums, tiled
 from brushwork.feedforward.engine import predict
 from brushwork.feedforward.folded import FoldedNet
 from brushwork.feedforward.plan import ladder
 from brushwork.feedforward.runtime import RuntimeNet
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
+from brushwork.feedforward.sums import Sums
 from brushwork.images import Picture, read_picture, resize
 from brushwork.jobs import Stylize, build
 from brushwork.runner import run, sources_of
@@ -161,6 +162,27 @@ def test_every_form_paints_what_the_network_paints(
     torch.testing.assert_close(in_tiles, expected, atol=1e-5, rtol=0)
     assert float((theirs - expected).abs().mean()) < 0.02
     assert steps == tiled.steps(folded, 4 * rows, 4 * columns, side)
+
+
+@pytest.mark.slow
+def test_sums_over_millions_of_positions_keep_their_digits() -> None:
+    made = torch.rand(1, 16, 3000, 2000, generator=torch.Generator().manual_seed(0))
+    features = (3 * made + 1).to(memory_format=torch.channels_last)
+    added = Sums()
+    added.add(features)
+    found, expected = added.moments(torch.float64), features.double()
+    torch.testing.assert_close(found.mean, expected.mean((0, 2, 3)), atol=0, rtol=1e-5)
+    torch.testing.assert_close(found.variance, expected.var((0, 2, 3), correction=0), atol=0, rtol=5e-4)
+
+
+def test_one_piece_and_tiles_measure_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, condition = random_network(StyleNetSettings.of_width(4, blocks=1, output_norm=True))
+    net, photo = FoldedNet(network, CPU), picture_of(64, 96)
+    affines = net.affines(condition)
+    plain = net.paint(photo, affines)
+    monkeypatch.setattr(folded, "MANY", 100)
+    monkeypatch.setattr(sums, "STRIP", 200)
+    torch.testing.assert_close(net.paint(photo, affines), plain, atol=1e-5, rtol=0)
 
 
 # ------------------------------------------------------------------------------------------ the engine
