@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -151,6 +152,17 @@ def _seconds_of_product(dtype: torch.dtype, side: int = 768) -> float:
         torch.mm(matrix, matrix)
         times.append(time.perf_counter() - began)
     return min(times)
+
+
+@contextlib.contextmanager
+def one_thread() -> Generator[None]:
+    """For networks of many small layers: torch's threads wait for each other at every one of them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _system_memory() -> int | None:

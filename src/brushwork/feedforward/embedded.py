@@ -80,7 +80,7 @@ def file_of(name: str) -> Path:
 def load_arbitrary() -> StyleNet:
     """Magenta's transformer: a photo and a style vector (N, 100) to a painting."""
     tensors = read_graph(file_of("arbitrary_transform"))
-    return _filled(StyleNet(arbitrary()), dict(_transformer(tensors)))
+    return _filled(StyleNet(arbitrary()), dict(transformer(tensors)))
 
 
 def load_predictor() -> StylePredictor:
@@ -122,25 +122,26 @@ def _dequantised(codes: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any], a
 Pairs = Iterator[tuple[str, Tensor]]
 
 
-def _transformer(tensors: Mapping[str, Tensor]) -> Pairs:
-    """The transformer's tensors under StyleNet's names."""
+NORMED: Final = (
+    *(f"residual/residual{index}/conv{part}" for index in range(1, 6) for part in (1, 2)),
+    *(f"expand/conv{index}/conv" for index in range(1, 4)),
+)
+"""The transformer's convolutions with a normalisation, in order, as Magenta names them."""
 
-    def normed(ours: str, theirs: str) -> Pairs:
+
+def transformer(tensors: Mapping[str, Tensor]) -> Pairs:
+    """The transformer's tensors, as the embedded file names them, under StyleNet's names."""
+    for index in range(3):
+        theirs = f"transformer/contract/conv{index + 1}"
+        yield f"down.{index}.conv.weight", tensors[f"{theirs}/weights_dequant"]
+        yield f"down.{index}.conv.bias", tensors[f"{theirs}/Conv2D_bias_dequant"]
+    blocks = [f"blocks.{index}.{part}" for index in range(5) for part in ("first", "second")]
+    for ours, theirs in zip([*blocks, "up.0", "up.1", "last"], NORMED, strict=True):
         yield f"{ours}.conv.weight", tensors[f"transformer/{theirs}/weights_dequant"]
         for name, layer in (("beta", "Conv"), ("gamma", "Conv_1")):
             prefix = f"style_params/transformer/{theirs}/StyleNorm/{layer}"
             yield f"{ours}.norm.{name}", tensors[f"{prefix}/Conv2D_bias_dequant"]
             yield f"{ours}.norm.{name}_by", tensors[f"{prefix}/weights_dequant"].flatten(1)
-
-    for index in range(3):
-        theirs = f"transformer/contract/conv{index + 1}"
-        yield f"down.{index}.conv.weight", tensors[f"{theirs}/weights_dequant"]
-        yield f"down.{index}.conv.bias", tensors[f"{theirs}/Conv2D_bias_dequant"]
-    for index in range(5):
-        for part, name in enumerate(("first", "second"), start=1):
-            yield from normed(f"blocks.{index}.{name}", f"residual/residual{index + 1}/conv{part}")
-    for index, ours in enumerate(("up.0", "up.1", "last"), start=1):
-        yield from normed(ours, f"expand/conv{index}/conv")
 
 
 def _multistyle(tensors: Mapping[str, Tensor]) -> Pairs:

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from brushwork import colour
-from brushwork.context import Context, give_back_freed_memory
+from brushwork.context import Context, give_back_freed_memory, one_thread
 from brushwork.errors import InputError
 from brushwork.events import Event, Finished, Losses, Started, Swept
-from brushwork.feedforward import embedded, shelf, tiled
+from brushwork.feedforward import embedded, magenta, shelf, tiled
 from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.paintings import Paintings
 from brushwork.feedforward.plan import Plan, learnt, make_plan, opacity, strokes
@@ -84,6 +84,7 @@ def start_for(job: Stylize, sources: Sources, context: Context) -> Picture:
         "strength": min(1.0, 2 * job.strength),
         "init": "content",
         "tile": None,
+        "weights": None,  # those of VGG19
     }
     for event in paint(job.model_copy(update=changes), sources, replace(context, dtype=torch.float32)):
         if isinstance(event, Finished):
@@ -179,7 +180,8 @@ def network_of(job: Stylize) -> tuple[shelf.Key, StyleNetSettings]:
     """The network that a job paints with. Raises InputError for two of them, WeightsError for a bad file."""
     first = job.styles[0].path
     if not is_network(first):
-        return shelf.ARBITRARY, embedded.arbitrary()
+        key = arbitrary_key(job.weights)
+        return key, embedded.arbitrary() if key == shelf.ARBITRARY else shelf.plain(key).settings
     if BUILTIN.fullmatch(first):
         return shelf.BUILTIN_STYLES, embedded.MULTISTYLE
     if len(job.styles) > 1:
@@ -190,8 +192,8 @@ def network_of(job: Stylize) -> tuple[shelf.Key, StyleNetSettings]:
 
 def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
     key, settings = network_of(job)
-    if key == shelf.ARBITRARY:
-        return Brush(key, settings, _style_vector(job, sources, prepared), 1.0)
+    if not is_network(job.styles[0].path):
+        return Brush(key, settings, _style_vector(job, sources, prepared, key), 1.0)
     if key == shelf.BUILTIN_STYLES:
         return Brush(key, settings, mixture(job.styles), job.strength)
     names = settings.conditions
@@ -201,9 +203,20 @@ def _brush(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Brush:
     return Brush(key, settings, condition, opacity(job.strength) if "strength" in names else job.strength)
 
 
+def arbitrary_key(weights: str | None) -> shelf.Key:
+    """The network for any painting, embedded or of a file. Raises InputError for a file of another kind."""
+    if weights is None:
+        return shelf.ARBITRARY
+    if not weights.lower().endswith(magenta.SUFFIX):
+        raise InputError(f"--weights {weights} is no file for --engine feedforward: {magenta.REMEDY}")
+    return shelf.key_of(weights)
+
+
 def _told(job: Stylize) -> str:
     """Where the network comes from."""
     first = job.styles[0].path
+    if not is_network(first) and job.weights:
+        return job.weights
     is_file = is_network(first) and not BUILTIN.fullmatch(first)
     return first if is_file else f"{embedded.PACKAGE} {embedded.VERSION}"
 
@@ -221,7 +234,7 @@ def mixture(styles: Sequence[Style]) -> Tensor:
     return weights / weights.sum()
 
 
-def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared) -> Tensor:
+def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared, key: shelf.Key) -> Tensor:
     """The paintings' style vectors by weight, and the photo's own for the rest of the strength."""
     changed = (
         prepared.paintings
@@ -231,28 +244,30 @@ def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared) -> 
     total = sum(style.weight for style in job.styles)
     blended = torch.zeros(embedded.VECTOR)
     for index, style in enumerate(job.styles):
-        vector = predict(changed[index]) if changed else _known_vector(job, sources, index)
+        vector = predict(changed[index], key) if changed else _known_vector(job, sources, index, key)
         blended += style.weight / total * vector
     if job.strength == 1:
         return blended
-    return predict(prepared.photo).lerp(blended, job.strength)
+    return predict(prepared.photo, key).lerp(blended, job.strength)
 
 
-def _known_vector(job: Stylize, sources: Sources, index: int) -> Tensor:
+def _known_vector(job: Stylize, sources: Sources, index: int, key: shelf.Key) -> Tensor:
     """A painting's vector, kept by its content where that is known without reading the picture."""
 
     def made() -> Tensor:
-        return predict(_trimmed(job, sources.styles[index]).pixels)
+        return predict(_trimmed(job, sources.styles[index]).pixels, key)
 
     if not isinstance(sources.styles, Paintings):
         return made()
-    return shelf.vector((sources.styles.unread[index].digest, job.style_margin), made)
+    return shelf.vector((sources.styles.unread[index].digest, job.style_margin, *key), made)
 
 
 @torch.no_grad()
-def predict(painting: Tensor) -> Tensor:
-    """The style vector (100) of a painting (1, 3, H, W)."""
+def predict(painting: Tensor, key: shelf.Key = shelf.ARBITRARY) -> Tensor:
+    """The style vector (100) of a painting (1, 3, H, W), as that network knows it."""
     height, width = painting.shape[-2:]
     factor = PREDICTED / min(height, width)
     rows, columns = (min(LONGEST, max(1, round(side * factor))) for side in (height, width))
-    return shelf.predictor()(resize(painting.cpu(), rows, columns, "lanczos"))[0]
+    small = resize(painting.cpu(), rows, columns, "lanczos")
+    with one_thread():
+        return shelf.predictor(key)(small)[0]

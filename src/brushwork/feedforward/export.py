@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,12 @@ import torch
 
 from brushwork.errors import InputError
 from brushwork.feedforward import shelf
-from brushwork.feedforward.engine import mixture, predict
+from brushwork.feedforward.engine import arbitrary_key, mixture, predict
 from brushwork.feedforward.graph import INPUT, make_model
 from brushwork.feedforward.runtime import session
 from brushwork.feedforward.stylenet import StyleNet
 from brushwork.images import read_picture
-from brushwork.jobs import BUILTIN, Export, Style, is_network
+from brushwork.jobs import BUILTIN, Export, is_network
 from brushwork.margins import without_margin
 
 # The largest difference from PyTorch, on average over a picture, with which a file is handed out.
@@ -41,7 +40,7 @@ def export(job: Export) -> Exported:
 
     Raises InputError for styles that cannot be blended, WeightsError for a network that cannot be read.
     """
-    network, condition = _network(job.styles)
+    network, condition = _network(job)
     about = {"style": ", ".join(Path(style.path).name for style in job.styles), "range": "RGB, 0..1"}
     model = make_model(network, condition, about)
     converted = {"float32": lambda m: m, "float16": _halved, "int8": _quartered}[job.numbers](model)
@@ -52,8 +51,9 @@ def export(job: Export) -> Exported:
     return Exported(data, max(means), max(largest))
 
 
-def _network(styles: Sequence[Style]) -> tuple[StyleNet, torch.Tensor | None]:
-    """The network that paints these styles, and its conditions."""
+def _network(job: Export) -> tuple[StyleNet, torch.Tensor | None]:
+    """The network that paints the job's styles, and its conditions."""
+    styles = job.styles
     first = styles[0].path
     if len({BUILTIN.sub("builtin", s.path) if is_network(s.path) else "" for s in styles}) > 1:
         raise InputError(f"--style {first} cannot be blended with another kind: give paintings, or builtin:N")
@@ -65,11 +65,12 @@ def _network(styles: Sequence[Style]) -> tuple[StyleNet, torch.Tensor | None]:
         names = network.settings.conditions
         return network, torch.tensor([known.get(name, 0.0) for name in names]) if names else None
     total = sum(style.weight for style in styles)
-    vectors = [predict(without_margin(read_picture(style.path).pixels)) for style in styles]
+    key = arbitrary_key(job.weights)
+    vectors = [predict(without_margin(read_picture(style.path).pixels), key) for style in styles]
     blended = sum(
         (s.weight / total * v for s, v in zip(styles, vectors, strict=True)), torch.zeros_like(vectors[0])
     )
-    return shelf.plain(shelf.ARBITRARY), blended
+    return shelf.plain(key), blended
 
 
 def _halved(model: Any) -> Any:

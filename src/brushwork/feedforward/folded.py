@@ -25,11 +25,12 @@ from torch.nn.functional import batch_norm, conv2d, pad, pixel_unshuffle
 
 from brushwork.feedforward.kernels import doubling, folding, halving, kernel_of, staying
 from brushwork.feedforward.stylenet import EPSILON, Moments, Norm, Stage, StyleNet
+from brushwork.feedforward.sums import Sums
 
 LATTICE = 4  # a picture's sides must be multiples of this
+MANY = 1 << 20  # positions above which batch normalisation's own sums lose digits
 
 Convolve = Callable[[Tensor], Tensor]
-Measured = dict[str, Moments]
 Affine = tuple[Tensor, Tensor]
 
 
@@ -48,6 +49,10 @@ class FoldedStage:
         """Normalise, by what was measured elsewhere or by the features' own moments, and activate."""
         if affine is not None:
             flat = flattened(x, self.channels) if self.folded else x
+            if measured is None and flat.shape[-2] * flat.shape[-1] > MANY:
+                sums = Sums()
+                sums.add(x, folded=self.folded)
+                measured = sums.moments(x.dtype)
             mean, variance = (None, None) if measured is None else (part.flatten() for part in measured)
             # With one picture a batch's statistics are the instance's, and this is the fastest kernel.
             flat = batch_norm(flat, mean, variance, *affine, training=measured is None, eps=EPSILON)
@@ -55,12 +60,6 @@ class FoldedStage:
         if self.activation == "relu":
             return x.relu_()
         return x.sigmoid_() if self.activation == "sigmoid" else x
-
-    def measure(self, x: Tensor) -> Tensor:
-        """Count, sums, sums of squares, (1 + 2C), float64, of convolved features: they add up over tiles."""
-        rows = (flattened(x, self.channels) if self.folded else x).movedim(1, -1).flatten(0, -2)
-        total, squares = rows.sum(0, dtype=torch.float64), rows.square().sum(0, dtype=torch.float64)
-        return torch.cat([total.new_tensor([len(rows)]), total, squares])
 
 
 class FoldedNet:

@@ -137,7 +137,8 @@ def _build(graph: Graph, network: StyleNet, photo: str) -> str:
         weight = doubling(kernel_of(stages[name])[0]).movedim(2, 0).flatten(0, 2)
         x = _convolved(graph, name, x, stages[name], weight)
         x = _finish(graph, name, x, stages[name], folded=True)
-        x = graph.add("DepthToSpace", f"{name}.unfolded", x, blocksize=2, mode="CRD")
+        if name == "up.0":
+            x = graph.add("DepthToSpace", f"{name}.unfolded", x, blocksize=2, mode="CRD")
     return _last(graph, x, stages["last"])
 
 
@@ -152,10 +153,8 @@ def _first(graph: Graph, photo: str, stage: Stage) -> str:
 
 
 def _last(graph: Graph, x: str, stage: Stage) -> str:
-    weight = staying(kernel_of(stage)[0]).movedim(2, 0)
-    margin = 2 * (weight.shape[-1] // 2)
-    x = graph.padded("last.pad", x, (margin,) * 4, "reflect")
-    x = graph.add("SpaceToDepth", "last.folded", x, blocksize=2)
+    weight = staying(kernel_of(stage)[0]).movedim(2, 0).movedim(5, 3)
+    x = _mirrored(graph, x, weight.shape[-1] // 2, stage.inputs)
     x = _convolved(graph, "last", x, stage, weight.flatten(3, 5).flatten(0, 2))
     x = _finish(graph, "last", x, stage, folded=True)
     x = graph.add("DepthToSpace", "last.unfolded", x, blocksize=2, mode="CRD")
@@ -163,6 +162,33 @@ def _last(graph: Graph, x: str, stage: Stage) -> str:
         return x
     ends = [graph.constant(f"last.{end}", np.float32(value)) for end, value in (("black", 0), ("white", 1))]
     return graph.add("Clip", "last.clipped", x, *ends)
+
+
+def _mirrored(graph: Graph, x: str, margin: int, channels: int) -> str:
+    """Folded features with ``margin`` more on each side: the unfolded ones' reflection (see ``folded``).
+
+    A strip of the margin is the edge's squares in reverse, of upper and lower pixels from one further in.
+    """
+    for axis, shape in ((2, (1, 2, 1)), (3, (1, 1, 2))):
+        # Whether a channel is of an upper pixel, or of a left one.
+        first = (np.arange(2) == 0).reshape(shape) & np.ones((channels, 2, 2), bool)
+        first = graph.constant(f"mirror.{axis}.first", first.reshape(1, -1, 1, 1))
+
+        def strip(
+            name: str, begins: tuple[int, int], axis: int = axis, first: str = first, x: str = x
+        ) -> str:
+            parts: list[str] = []
+            for kind, begin in zip(("first", "second"), begins, strict=True):
+                # Backwards to before the first position there is an end below all that counts from the end.
+                end = begin - margin if begin < 0 or begin >= margin else np.iinfo(np.int64).min
+                values = {"begin": begin, "end": end, "axis": axis, "step": -1}
+                inputs = [graph.constant(f"mirror.{part}.{value}", [value]) for part, value in values.items()]
+                parts.append(graph.add("Slice", f"mirror.{axis}.{name}.{kind}", x, *inputs))
+            return graph.add("Where", f"mirror.{axis}.{name}", first, *parts)
+
+        ends = strip("before", (margin, margin - 1)), strip("after", (-1, -2))
+        x = graph.add("Concat", f"mirror.{axis}", ends[0], x, ends[1], axis=axis)
+    return x
 
 
 def _plain(graph: Graph, name: str, x: str, stage: Stage) -> str:

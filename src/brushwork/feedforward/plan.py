@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import torch
+
 from brushwork.context import Context
 from brushwork.errors import InputError
+from brushwork.feedforward import pace
 from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.stylenet import StyleNetSettings
 from brushwork.jobs import Stylize
@@ -16,7 +19,7 @@ from brushwork.jobs import Stylize
 NATURAL: Final = 512  # pixels of the long side at which a network's strokes have their natural proportion
 KNOWN: Final = (0.5, 2.0)  # stroke sizes that a network has learnt which takes them as an input
 NEAR: Final = math.sqrt(2)  # within this factor of its natural size a picture is painted as it is
-SMALL: Final = 1_100_000  # pixels up to which onnxruntime is as fast as torch, and steadier
+SMALL: Final = 1_100_000  # pixels up to which onnxruntime paints where nothing was measured: it is steadier
 TILES: Final = (4096, 2048, 1024, 512, 256)
 PIECE: Final = 5.0  # feature maps of the widest stage that live at once
 PICTURES: Final = 64  # bytes a pixel of photo, result and what is made of them on the way to a file
@@ -134,5 +137,8 @@ def _backend(job: Stylize, steps: Sequence[Step], context: Context) -> str:
         raise InputError(f"--backend onnxruntime paints {reason}: use --backend torch")
     if job.backend != "auto":
         return job.backend
-    small = steps[-1].height * steps[-1].width <= SMALL
-    return "onnxruntime" if whole and on_processor and small else "torch"
+    if not (whole and on_processor):
+        return "torch"
+    measured = pace.known(torch.get_num_threads())
+    limit = SMALL if measured is None else measured.limit
+    return "onnxruntime" if steps[-1].height * steps[-1].width <= limit else "torch"

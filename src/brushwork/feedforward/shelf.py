@@ -15,10 +15,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from brushwork.feedforward import embedded
+from brushwork.feedforward import embedded, magenta
 from brushwork.feedforward.files import read_network
 from brushwork.feedforward.folded import FoldedNet
-from brushwork.feedforward.predictor import StylePredictor
 from brushwork.feedforward.runtime import RuntimeNet
 from brushwork.feedforward.stylenet import StyleNet
 from brushwork.weights import sha256_of
@@ -51,6 +50,8 @@ def plain(key: Key) -> StyleNet:
     """The network itself. Raises WeightsError."""
     if key == ARBITRARY:
         return embedded.load_arbitrary()
+    if key.name.lower().endswith(magenta.SUFFIX):
+        return magenta.transformer(magenta.read_variables(Path(key.name)), key.name)
     return embedded.load_multistyle() if key == BUILTIN_STYLES else read_network(Path(key.name))
 
 
@@ -66,10 +67,12 @@ def runtime(key: Key, threads: int) -> RuntimeNet:
     return RuntimeNet(plain(key), threads)
 
 
-@lru_cache(maxsize=1)
-def predictor() -> StylePredictor:
-    """Magenta's predictor of style vectors, on the CPU."""
-    return embedded.load_predictor()
+@lru_cache(maxsize=2)
+def predictor(key: Key = ARBITRARY) -> Callable[[Tensor], Tensor]:
+    """The predictor of style vectors, on the CPU, that goes with a network. Raises WeightsError."""
+    if key == ARBITRARY:
+        return embedded.load_predictor()
+    return magenta.predictor(magenta.read_variables(Path(key.name)), key.name)
 
 
 def vector(key: tuple[str, ...], predict: Callable[[], Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from brushwork.feedforward.folded import LATTICE, Affine, FoldedNet, FoldedStage, run
 from brushwork.feedforward.stylenet import Moments
+from brushwork.feedforward.sums import Sums
 
 # Cells that a tile must see beyond its own on each side, at a quarter of the picture's sides: the encoder's
 # kernels reach 7 pixels, the decoder's 2 folded and 1 half pixel and 1 quarter pixel.
@@ -61,35 +62,6 @@ def tiles(height: int, width: int, side: int, margin: int) -> list[Tile]:
             yield Window((first, last), (max(0, first - margin), min(size, last + margin)))
 
     return [(rows, columns) for rows in windows(height) for columns in windows(width)]
-
-
-class Sums:
-    """Moments of a stage's features, added up over tiles."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._first: Tensor | float = 0.0
-        self._second: Tensor | float = 0.0
-
-    def add(self, stage: FoldedStage, x: Tensor) -> None:
-        """Add those of convolved features (1, C, h, w), of folded ones over their squares too."""
-        count = x.shape[-2] * x.shape[-1]
-        # The quickest reduction that torch has for channels-last features of few channels.
-        mean, variance = (part.double() for part in torch.batch_norm_update_stats(x, None, None, 0.0))
-        first, second = count * mean, count * (variance + mean.square())
-        if stage.folded:
-            count, first, second = 4 * count, *(part.view(4, -1).sum(0) for part in (first, second))
-        self._count, self._first, self._second = (
-            self._count + count,
-            self._first + first,
-            self._second + second,
-        )
-
-    def moments(self, dtype: torch.dtype) -> Moments:
-        """Mean and variance of all that was added."""
-        mean = torch.as_tensor(self._first) / self._count
-        variance = (torch.as_tensor(self._second) / self._count - mean.square()).clamp_(min=0)
-        return Moments(mean.to(dtype), variance.to(dtype))
 
 
 def steps(network: FoldedNet, height: int, width: int, side: int) -> int:
@@ -155,7 +127,9 @@ def _measure(
         sums = Sums()
         for (rows, columns), part in zip(grid, seen, strict=True):
             before = run(stages[:index], part.to(network.device, network.dtype), affines, measured)
-            sums.add(stage, stage.convolve(before)[..., rows.inner(scale), columns.inner(scale)])
+            sums.add(
+                stage.convolve(before)[..., rows.inner(scale), columns.inner(scale)], folded=stage.folded
+            )
             yield
         measured[stage.name] = sums.moments(network.dtype)
 
@@ -181,7 +155,7 @@ def _stage(
     for rows, columns in grid:
         features = stage.convolve(x[..., rows.cells(), columns.cells()])
         own = features[..., rows.inner(1), columns.inner(1)]
-        sums.add(stage, own)
+        sums.add(own, folded=stage.folded)
         out[..., slice(*rows.own), slice(*columns.own)] = own
     moments = sums.moments(x.dtype)
     for rows, columns in grid:

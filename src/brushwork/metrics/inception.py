@@ -6,6 +6,7 @@ those that Wright & Ommer, arXiv 2207.12280, published with their `art-fid` pack
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ _E: Block = (
     ("average", Conv("branch_pool", 192)),
 )
 
+LAST = "Mixed_7c."
 BLOCKS: Mapping[str, Block] = {
     "": (
         (
@@ -178,42 +180,68 @@ class Inception:
         height, width = picture.shape[-2:]
         if min(height, width) < SMALLEST:
             raise InputError(f"{width}×{height} is too small for ArtFID: each side needs {SMALLEST} pixels")
-        x = picture.contiguous(memory_format=torch.channels_last)
-        for prefix, block in BLOCKS.items():
-            x = torch.cat([self._branch(x, prefix, branch) for branch in block], dim=1)
-        return x.mean((0, 2, 3))
-
-    def _branch(self, x: Tensor, prefix: str, steps: tuple[Step, ...]) -> Tensor:
-        for step in steps:
-            if step == "average":
-                x = F.avg_pool2d(x, 3, stride=1, padding=1)
-            elif step == "max":
-                x = F.max_pool2d(x, 3, stride=2)
-            else:
-                x = torch.cat([self._convolve(x, prefix, conv) for conv in _convolutions(step)], dim=1)
-        return x
-
-    def _convolve(self, x: Tensor, prefix: str, conv: Conv) -> Tensor:
-        weight, bias = self._layers[prefix + conv.name]
-        return F.relu_(F.conv2d(x, weight, bias, conv.stride, conv.padding))
+        return features(self._layers, picture).mean((0, 2, 3))
 
 
-def kernels() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+Layers = Mapping[str, tuple[Tensor, Tensor]]
+"""Weight and bias of each convolution, with the batch normalisation in them, by its name."""
+
+
+def features(
+    layers: Layers, picture: Tensor, last: str = LAST, *, ceiling: float = math.inf, counts_zeros: bool = True
+) -> Tensor:
+    """What the block ``last`` puts out, (1, C, h, w), for a picture (1, 3, H, W).
+
+    ``ceiling`` is where ReLU ends. ``counts_zeros`` says whether zeros around a picture count in averages: in
+    torchvision's network they do, in TensorFlow's not.
+    """
+    x = picture.contiguous(memory_format=torch.channels_last)
+    for prefix, block in blocks(last):
+        outputs: list[Tensor] = []
+        for branch in block:
+            y = x
+            for step in branch:
+                if step == "average":
+                    y = F.avg_pool2d(y, 3, stride=1, padding=1, count_include_pad=counts_zeros)
+                elif step == "max":
+                    y = F.max_pool2d(y, 3, stride=2)
+                else:
+                    parts = [_convolved(y, layers[prefix + conv.name], conv) for conv in convolutions(step)]
+                    y = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]).clamp_(0, ceiling)
+            outputs.append(y)
+        x = torch.cat(outputs, dim=1)
+    return x
+
+
+def _convolved(x: Tensor, layer: tuple[Tensor, Tensor], conv: Conv) -> Tensor:
+    return F.conv2d(x, *layer, conv.stride, conv.padding)
+
+
+def blocks(last: str = LAST) -> Iterator[tuple[str, Block]]:
+    """The blocks up to ``last``, each with its prefix."""
+    for prefix, block in BLOCKS.items():
+        yield prefix, block
+        if prefix == last:
+            return
+
+
+def kernels(last: str = LAST) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Each convolution's name and the shape of its kernel, (outputs, inputs, rows, columns)."""
     inputs = 3
-    for prefix, block in BLOCKS.items():
+    for prefix, block in blocks(last):
         joined = 0
         for branch in block:
             channels = inputs
-            for convolutions in map(_convolutions, branch):
-                for conv in convolutions:
+            for found in map(convolutions, branch):
+                for conv in found:
                     yield prefix + conv.name, (conv.outputs, channels, *conv.kernel)
-                channels = sum(conv.outputs for conv in convolutions) or channels
+                channels = sum(conv.outputs for conv in found) or channels
             joined += channels
         inputs = joined
 
 
-def _convolutions(step: Step) -> tuple[Conv, ...]:
+def convolutions(step: Step) -> tuple[Conv, ...]:
+    """Those of one step."""
     if isinstance(step, tuple):
         return step
     return (step,) if isinstance(step, Conv) else ()

@@ -391,6 +391,14 @@ def doctor(
     fetch: Annotated[
         bool, Parameter(help="download the exact weights", negative=(), show_default=False)
     ] = False,
+    measure: Annotated[
+        bool,
+        Parameter(
+            help="time what runs networks of one pass, and use the faster from then on",
+            negative=(),
+            show_default=False,
+        ),
+    ] = False,
 ) -> int:
     """Show devices, weights and optional parts, and how to get what is missing."""
     from brushwork.doctor import examine
@@ -398,12 +406,25 @@ def doctor(
 
     if fetch:
         _fetch("keras")
+    if measure:
+        _measure()
     findings = examine()
     marks = {True: "ok", False: "--"}
     table(
         (marks[f.ok], f.topic, f.name, f.detail + (f"\n→ {f.remedy}" if f.remedy else "")) for f in findings
     )
     return DONE
+
+
+def _measure() -> None:
+    from brushwork.feedforward import pace
+    from brushwork.outputs import files
+
+    found = pace.measure()
+    file = pace.place(found.threads)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    files.write(file, found.model_dump_json().encode())
+    say(f"wrote {file}")
 
 
 def fetch_all(beginning: str) -> None:
