@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
 import torch
 
 from brushwork.context import Context
 from brushwork.feedforward.engine import Brush, drained, network_of, one_pass
-from brushwork.feedforward.plan import Plan, Step, make_plan, need
+from brushwork.feedforward.plan import make_plan, need
 from brushwork.jobs import Stylize
+from brushwork.optimize.forecast import Forecast, Rung
+from brushwork.optimize.plan import Plan
+from brushwork.optimize.scales import Scale
 
 SIDE = 384  # pixels of the passes that are timed
-TILED = 2.5  # time of a pass in tiles over one in one piece: most of it is computed again for each stage
+TILED = 1.5  # time of a pass in tiles over one in one piece: measured at 2048 px in tiles of 512
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One pass, the bytes of memory and the seconds that it is expected to take."""
+def forecast(job: Stylize, size: tuple[int, int], context: Context) -> tuple[Forecast, str]:
+    """What a result of (height, width) takes, a rung a pass, and the backend that paints.
 
-    step: Step
-    bytes: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a job is expected to take, pass by pass."""
-
-    plan: Plan
-    rungs: Sequence[Rung]
-
-    @property
-    def seconds(self) -> float:
-        """Of all passes; reading, colours and writing come on top."""
-        return sum(rung.seconds for rung in self.rungs)
-
-    @property
-    def bytes(self) -> int:
-        """The peak of memory."""
-        return max(rung.bytes for rung in self.rungs)
-
-
-def forecast(job: Stylize, size: tuple[int, int], context: Context) -> Forecast:
-    """The plan for a result of (height, width) and what it takes. Raises InputError when it does not fit."""
+    Raises InputError when it does not fit into memory.
+    """
     key, settings = network_of(job)
     plan = make_plan(job, settings, size, context)
     count = len(settings.conditions)
@@ -57,12 +34,10 @@ def forecast(job: Stylize, size: tuple[int, int], context: Context) -> Forecast:
         drained(one_pass(brush, photo, None, plan.backend, context))
         times.append(time.perf_counter() - began)
     a_pixel = median(times[1:]) / SIDE**2  # the first also prepares the network
-    rungs = [
-        Rung(
-            step,
-            round(need(settings, (step.height, step.width), step.tile)),
-            step.height * step.width * a_pixel * (TILED if step.tile else 1),
-        )
-        for step in plan.steps
-    ]
-    return Forecast(plan, rungs)
+    rungs: list[Rung] = []
+    for step in plan.steps:
+        memory = round(need(settings, (step.height, step.width), step.tile))
+        taken = Plan(step.tile, bytes=memory, cost=TILED if step.tile else 1.0)
+        seconds = step.height * step.width * a_pixel * taken.cost
+        rungs.append(Rung(Scale(step.height, step.width, 0), taken, seconds))
+    return Forecast(rungs), plan.backend

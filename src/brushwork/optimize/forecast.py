@@ -22,7 +22,7 @@ SIDE = 256  # pixels: large enough for the kernels that a large picture runs
 
 @dataclass(frozen=True)
 class Rung:
-    """One scale of a job: its plan and the seconds that its evaluations are expected to take."""
+    """One scale of a job, or one pass: its plan and the seconds that it is expected to take."""
 
     scale: Scale
     plan: Plan
@@ -37,7 +37,7 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Of all evaluations; reading, loading and writing come on top."""
+        """Of all rungs; reading, loading and writing come on top."""
         return sum(rung.seconds for rung in self.rungs)
 
     @property

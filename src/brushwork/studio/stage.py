@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from brushwork.studio.desk import Status
+from brushwork.surfaces.terminal import duration
 
 EMPTY = (
     '<div class="bw-stage bw-empty"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>'
@@ -60,10 +61,3 @@ def news(status: Status) -> str:
         return words(f"It could not be painted: {status.message}.", trouble=True)
     took = f" in {duration(status.seconds)}" if status.seconds else ""
     return words(f"Painted{took}." if status.state == "done" else "Stopped. This is the picture so far.")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, as roughly as they are known."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

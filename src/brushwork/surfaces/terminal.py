@@ -214,3 +214,12 @@ def table(rows: Iterable[tuple[str, ...]]) -> None:
         Console(highlight=False).print(grid)
     except OSError as error:
         raise OutputError(f"standard output: {error.strerror}") from error
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that they have."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
