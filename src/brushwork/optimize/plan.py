@@ -25,7 +25,7 @@ kept for the next layer; block 1's two gradients in tiles, where it is given bac
 RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
 SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
 SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
-TOGETHER = 0.9  # time of two tiles at once, on half of a processor's threads each, over one after another
+TOGETHER = 0.8  # time of two tiles at once, on half of a processor's threads each, over one after another
 BUSY = 512**2  # pixels below which a tile takes a GPU no less time: assumed
 REDONE, ON_DISK = 1.33, 1.05  # what recomputing and reading from disk multiply the time by
 

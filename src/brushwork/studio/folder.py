@@ -31,7 +31,7 @@ class Upload(Frozen):
     """A picture that was taken in."""
 
     id: str
-    owner: str  # the user's name, empty where there are no passwords
+    owner: str  # the user's name; `guard.EVERYBODY` where there are no passwords
     name: str  # as the user's file was called
     suffix: str  # by what the file is, whatever its name said
     width: int

@@ -17,6 +17,7 @@ def wait_politely(load: Path = LOAD) -> None:
     OpenMP's threads spin, which is faster alone (by a sixth at 512×512) and, when processors are few,
     takes the time of those they wait for: on two, beside eight busy processes, a draft at 256×256 took
     29 s asleep, 63 s and more spinning.
+
     To be called before torch is loaded; a policy of the user's own stays.
     """
     if all(running >= (os.cpu_count() or 1) for running in _others_running(load)):
