@@ -81,24 +81,29 @@ def predictor(variables: Variables, source: str) -> InceptionPredictor:
     return InceptionPredictor(layers, weight[0, 0].T.contiguous(), bias)
 
 
+_SLIPS: Final = {
+    "Mixed_5c/Branch_1/Conv2d_0a_1x1": "Mixed_5c/Branch_1/Conv2d_0b_1x1",
+    "Mixed_5c/Branch_1/Conv2d_0b_5x5": "Mixed_5c/Branch_1/Conv_1_0c_5x5",
+}
+"""Where the published names leave their own rule."""
+
+
 def _names() -> Iterator[str]:
     """The convolutions' names there, in the order of ``inception.kernels``."""
-    slips = {
-        "Mixed_5c/Branch_1/Conv2d_0a_1x1": "Conv2d_0b_1x1",
-        "Mixed_5c/Branch_1/Conv2d_0b_5x5": "Conv_1_0c_5x5",
-    }
     for prefix, block in inception.blocks(LAST):
         for number, branch in enumerate(block):
             for letter, step in zip("abcdefgh", branch, strict=False):
-                for conv in inception.convolutions(step):
-                    if not prefix:
-                        yield conv.name
-                        continue
-                    # Kernels of 3×3 that halve are called 1×1 there.
-                    rows, columns = conv.kernel
-                    plain = f"Conv2d_0{letter}_{rows}x{columns}" if conv.stride == 1 else "Conv2d_1a_1x1"
-                    folder = f"{prefix[:-1]}/Branch_{number}"
-                    yield f"{folder}/{slips.get(f'{folder}/{plain}', plain)}"
+                names = (_name(prefix, number, letter, conv) for conv in inception.convolutions(step))
+                yield from (_SLIPS.get(name, name) for name in names)
+
+
+def _name(prefix: str, branch: int, letter: str, conv: inception.Conv) -> str:
+    if not prefix:
+        return conv.name
+    rows, columns = conv.kernel
+    # Kernels of 3×3 that halve are called 1×1 there.
+    plain = f"Conv2d_0{letter}_{rows}x{columns}" if conv.stride == 1 else "Conv2d_1a_1x1"
+    return f"{prefix[:-1]}/Branch_{branch}/{plain}"
 
 
 def _as_embedded(variables: Variables, source: str) -> Iterator[tuple[str, Tensor]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 from typing import Literal
 
@@ -196,25 +197,21 @@ def features(
     torchvision's network they do, in TensorFlow's not.
     """
     x = picture.contiguous(memory_format=torch.channels_last)
+
+    def taken(prefix: str, x: Tensor, step: Step) -> Tensor:
+        if step == "average":
+            return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=counts_zeros)
+        if step == "max":
+            return F.max_pool2d(x, 3, stride=2)
+        parts = [
+            F.conv2d(x, *layers[prefix + conv.name], conv.stride, conv.padding) for conv in convolutions(step)
+        ]
+        return (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]).clamp_(0, ceiling)
+
     for prefix, block in blocks(last):
-        outputs: list[Tensor] = []
-        for branch in block:
-            y = x
-            for step in branch:
-                if step == "average":
-                    y = F.avg_pool2d(y, 3, stride=1, padding=1, count_include_pad=counts_zeros)
-                elif step == "max":
-                    y = F.max_pool2d(y, 3, stride=2)
-                else:
-                    parts = [_convolved(y, layers[prefix + conv.name], conv) for conv in convolutions(step)]
-                    y = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]).clamp_(0, ceiling)
-            outputs.append(y)
-        x = torch.cat(outputs, dim=1)
+        branches = [reduce(partial(taken, prefix), branch, x) for branch in block]
+        x = torch.cat(branches, dim=1)
     return x
-
-
-def _convolved(x: Tensor, layer: tuple[Tensor, Tensor], conv: Conv) -> Tensor:
-    return F.conv2d(x, *layer, conv.stride, conv.padding)
 
 
 def blocks(last: str = LAST) -> Iterator[tuple[str, Block]]:
