@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brushwork.errors import InputError
-from brushwork.jobs import Settings, Studio, Stylize
+from brushwork.jobs import Settings, Stylize
 from brushwork.studio import orders
 from brushwork.studio.desk import Desk
 from brushwork.studio.folder import Folder, Ticket, draw_id
+from brushwork.studio.options import Options
 from brushwork.studio.queue import Queue, next_turn
+
+MACHINE = {"threads": 1, "max_pixels": 10**6}
 
 
 def ticket(session: str, created: float, **more: Any) -> Ticket:
@@ -60,7 +63,7 @@ def test_a_browsers_own_jobs_keep_their_order_and_what_was_begun_comes_first(tmp
 
 
 def test_the_queue_is_bounded_and_no_browser_has_more_than_half(tmp_path: Path) -> None:
-    queue = Queue(Folder(tmp_path / "studio"), places=6, threads=1, max_pixels=10**6)
+    queue = Queue(Folder(tmp_path / "studio"), places=6, machine=MACHINE)
     own = [ticket("a", float(i)) for i in range(3)]
     for each in own:
         queue.add(each)
@@ -78,18 +81,18 @@ def test_the_queue_is_bounded_and_no_browser_has_more_than_half(tmp_path: Path) 
 
 def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "studio")
-    queue = Queue(folder, places=10, threads=1, max_pixels=10**6)
+    queue = Queue(folder, places=10, machine=MACHINE)
     waiting = [ticket("a", float(i)) for i in range(3)]
     for each in waiting:
         queue.add(each)
     (folder.jobs / draw_id()).mkdir()  # what a power cut may leave
     (folder.job_folder(waiting[0].id) / "ticket.json").write_text("{", encoding="utf-8")
-    again = Queue(Folder(tmp_path / "studio"), places=10, threads=1, max_pixels=10**6)
+    again = Queue(Folder(tmp_path / "studio"), places=10, machine=MACHINE)
     assert [again.ahead(each.id) for each in waiting[1:]] == [0, 1]
 
 
 def test_a_job_that_cannot_be_painted_is_told_and_the_next_one_painted(tmp_path: Path) -> None:
-    queue = Queue(Folder(tmp_path / "studio"), places=10, threads=1, max_pixels=10**6)
+    queue = Queue(Folder(tmp_path / "studio"), places=10, machine=MACHINE)
     jobs = [ticket("a", 1.0), ticket("a", 2.0)]
     for each in jobs:
         queue.add(each)
@@ -132,7 +135,7 @@ def test_controls_that_nobody_touched_ask_for_nothing() -> None:
 
 
 def test_exports_are_the_job(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:
-    desk = Desk(Studio(folder=str(tmp_path / "studio")))
+    desk = Desk(Options(folder=str(tmp_path / "studio")))
     ids: list[str] = []
     for file in (photo_file, painting_file):
         (copy := desk.folder.incoming / file.name).write_bytes(file.read_bytes())

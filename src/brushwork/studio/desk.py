@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brushwork.jobs import Studio as Options
 from brushwork.jobs import Stylize
 from brushwork.studio import samples
 from brushwork.studio.folder import Folder, Ticket, Upload, draw_id
+from brushwork.studio.options import Options
 from brushwork.studio.orders import job_of
 from brushwork.studio.queue import Queue
 from brushwork.studio.sketch import Sketches
@@ -42,9 +42,7 @@ class Desk:
         self.folder = Folder(Path(options.folder))
         self.sketches = Sketches()
         self._machine = {"threads": options.threads, "max_pixels": options.max_pixels}
-        self.queue = Queue(
-            self.folder, places=options.queue, threads=options.threads, max_pixels=options.max_pixels
-        )
+        self.queue = Queue(self.folder, places=options.queue, machine=self._machine)
 
     def upload(self, file: Path, name: str, owner: str) -> Upload:
         """Take in a file. Raises InputError when it is no picture or too large."""

@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brushwork.errors import BrushworkError, InputError
 from brushwork.jobs import Stylize
@@ -63,11 +63,13 @@ class Going:
 
 
 class Queue:
-    """Accepts jobs and paints them in a thread of its own, from ``start`` to ``close``."""
+    """Accepts jobs and paints them in a thread of its own, from ``start`` to ``close``.
 
-    def __init__(self, folder: Folder, *, places: int, threads: int | None, max_pixels: int) -> None:
-        self.folder, self.places = folder, places
-        self._machine = {"threads": threads, "max_pixels": max_pixels}
+    ``machine`` are the settings that the host decides for every job.
+    """
+
+    def __init__(self, folder: Folder, *, places: int, machine: dict[str, Any]) -> None:
+        self.folder, self.places, self._machine = folder, places, machine
         self._open: dict[str, Ticket] = {t.id: t for t in reversed(folder.tickets()) if t.state in OPEN}
         self._served: dict[str, float] = {}  # when each browser had its last turn
         self._going: Going | None = None

@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from brushwork.errors import InputError, MissingExtraError
-from brushwork.jobs import Studio
+from brushwork.studio.options import Options
 from brushwork.surfaces.terminal import say
 
 VARIABLE = "BRUSHWORK_STUDIO_AUTH"
 
 
-def serve(options: Studio) -> None:
+def serve(options: Options) -> None:
     """Answer until Ctrl-C. Raises InputError, OutputError, MissingExtraError."""
     users = read_users(options.auth_file, os.environ.get(VARIABLE))
     if options.listen and not users:
