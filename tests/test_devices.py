@@ -148,16 +148,7 @@ def test_devices_that_cannot_be(desk: Desk, device: str, parts: list[str]) -> No
 
 
 def test_a_pass_is_one_devices(desk: Desk) -> None:
-    line = [
-        "stylize",
-        "photo.png",
-        "--style",
-        "painting.png",
-        "--engine",
-        "feedforward",
-        "--device",
-        "cpu,cpu",
-    ]
+    line = "stylize photo.png --style painting.png --engine feedforward --device cpu,cpu".split()
     assert "name one" in desk.call(*line, "-o", "r.png").complaint
 
 

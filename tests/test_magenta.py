@@ -191,16 +191,7 @@ def test_another_transformer_is_refused(full: dict[str, Tensor]) -> None:
 def test_mistakes_with_the_file_are_one_line(desk: Desk) -> None:
     (desk.folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
     np.savez(desk.folder / "objects.npz", a=np.array([{}], dtype=object))
-    line = (
-        "stylize",
-        "photo.png",
-        "--style",
-        "painting.png",
-        "--engine",
-        "feedforward",
-        "--quiet",
-        "--weights",
-    )
+    line = ["stylize", "photo.png", "--style", "painting.png", "--engine", "feedforward", "--weights"]
     assert "cannot be read as .npz" in desk.call(*line, "broken.npz").complaint
     assert "cannot be read as .npz" in desk.call(*line, "gone.npz").complaint
     assert "cannot be read as .npz" in desk.call(*line, "objects.npz").complaint

@@ -60,6 +60,19 @@ class Studio:
     def paired(self, *line: str) -> Outcome:
         return self.call("train", "paired", "inputs", "targets", *merged(PAIRED, line), "--quiet")
 
+    def killed(self, *line: str) -> Path:
+        """Train until there is a checkpoint, then kill -9; where it is. The line ends with the network."""
+        running = subprocess.Popen(
+            [BRUSHWORK, "train", "stylenet", "photos", *line], env=environment(OMP_NUM_THREADS="1")
+        )
+        place = self.folder / f"{line[-1]}.run" / "checkpoint.safetensors"
+        until = time.monotonic() + 60
+        while not place.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        running.kill()
+        running.wait()
+        return place
+
     def state(self, name: str) -> object:
         """The last state and the network, to the bit."""
         state = load(self.folder / f"{name}.run" / "checkpoint.safetensors")
@@ -139,16 +152,7 @@ def _pixels_of(name: str) -> Any:
 def test_killed_and_resumed_it_ends_with_the_same_bits(studio: Studio) -> None:
     line = [*STYLENET, "--quiet", "--steps", "6", "--checkpoint-every", "0.01"]
     assert studio.stylenet("--steps", "6", "-o", "whole.safetensors").status == 0
-    running = subprocess.Popen(
-        [BRUSHWORK, "train", "stylenet", "photos", *line, "-o", "killed.safetensors"],
-        env=environment(OMP_NUM_THREADS="1"),
-    )
-    place = studio.folder / "killed.safetensors.run" / "checkpoint.safetensors"
-    until = time.monotonic() + 60
-    while not place.exists() and time.monotonic() < until:
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    studio.killed(*line, "-o", "killed.safetensors")
     assert not Path("killed.safetensors").exists()
     done = studio.call("train", "stylenet", "-o", "killed.safetensors", "--resume", "--quiet")
     assert done.status == 0, done.err
@@ -161,16 +165,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_a_disk_that_fills_leaves_the_last_checkpoint(studio: Studio) -> None:
-    line = [*STYLENET, "--steps", "5", "--checkpoint-every", "0.01", "-o", "net.safetensors", "--quiet"]
-    running = subprocess.Popen(
-        [BRUSHWORK, "train", "stylenet", "photos", *line], env=environment(OMP_NUM_THREADS="1")
-    )
-    place = studio.folder / "net.safetensors.run" / "checkpoint.safetensors"
-    until = time.monotonic() + 60
-    while not place.exists() and time.monotonic() < until:
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    line = [*STYLENET, "--steps", "5", "--checkpoint-every", "0.01", "--quiet", "-o", "net.safetensors"]
+    place = studio.killed(*line)
     whole, left_by_the_kill = place.read_bytes(), set(place.parent.glob(".*.part"))
 
     def small_files() -> None:
