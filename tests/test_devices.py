@@ -148,8 +148,8 @@ def test_devices_that_cannot_be(desk: Desk, device: str, parts: list[str]) -> No
 
 
 def test_a_pass_is_one_devices(desk: Desk) -> None:
-    line = "stylize photo.png --style painting.png --engine feedforward --device cpu,cpu".split()
-    assert "name one" in desk.call(*line, "-o", "r.png").complaint
+    line = ["stylize", "photo.png", "--style", "painting.png", "--engine", "feedforward", "-o", "r.png"]
+    assert "name one" in desk.call(*line, "--device", "cpu,cpu").complaint
 
 
 def test_a_gpu_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
