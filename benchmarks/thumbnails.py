@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from brushwork.encode import encode_picture
+from brushwork.events import drained
 from brushwork.feedforward import shelf, tiled
 from brushwork.feedforward.engine import predict
 from brushwork.feedforward.folded import Affine, FoldedNet
@@ -57,12 +58,7 @@ def moments_of(photo: Tensor, condition: Tensor) -> dict[str, Moments]:
 
 def in_tiles(network: FoldedNet, photo: Tensor, affines: dict[str, Affine]) -> Tensor:
     """The picture as Brushwork paints it in tiles."""
-    sweep = tiled.paint(network, photo, affines, TILE)
-    while True:
-        try:
-            next(sweep)
-        except StopIteration as stop:
-            return stop.value
+    return drained(tiled.paint(network, photo, affines, TILE))
 
 
 def apart(network: FoldedNet, photo: Tensor, affines: dict[str, Affine]) -> Tensor:

@@ -155,14 +155,14 @@ def _seconds_of_product(dtype: torch.dtype, side: int = 768) -> float:
 
 
 @contextlib.contextmanager
-def one_thread() -> Generator[None]:
-    """For networks of many small layers: torch's threads wait for each other at every one of them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def threads(count: int) -> Generator[None]:
+    """Compute with so many threads of the processor, then with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _system_memory() -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # `brushwork recipes` does without torch, which takes seconds
     from torch import Tensor
@@ -98,4 +98,14 @@ class Finished:
     evaluations: int
 
 
+Result = TypeVar("Result")
 Event = Started | Swept | Replanned | Progress | Checkpoint | Finished
+
+
+def drained(events: Generator[object, None, Result]) -> Result:
+    """What a generator returns, whatever it yields on the way."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value

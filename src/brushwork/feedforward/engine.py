@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from brushwork import colour
-from brushwork.context import Context, give_back_freed_memory, one_thread
+from brushwork.context import Context, give_back_freed_memory, threads
 from brushwork.errors import InputError
-from brushwork.events import Event, Finished, Losses, Started, Swept
+from brushwork.events import Event, Finished, Losses, Started, Swept, drained
 from brushwork.feedforward import embedded, magenta, shelf, tiled
 from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.paintings import Paintings
@@ -139,15 +139,6 @@ def one_pass(
     return painted[..., :height, :width].cpu()
 
 
-def drained(sweep: Generator[Swept, None, Tensor]) -> Tensor:
-    """What a pass returns."""
-    while True:
-        try:
-            next(sweep)
-        except StopIteration as stop:
-            return stop.value
-
-
 def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:
     """An event for each part of a pass in tiles."""
     done = 0
@@ -269,5 +260,5 @@ def predict(painting: Tensor, key: shelf.Key = shelf.ARBITRARY) -> Tensor:
     factor = PREDICTED / min(height, width)
     rows, columns = (min(LONGEST, max(1, round(side * factor))) for side in (height, width))
     small = resize(painting.cpu(), rows, columns, "lanczos")
-    with one_thread():
+    with threads(1):  # of many small layers: threads would wait for each other at every one
         return shelf.predictor(key)(small)[0]

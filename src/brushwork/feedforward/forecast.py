@@ -8,7 +8,8 @@ from statistics import median
 import torch
 
 from brushwork.context import Context
-from brushwork.feedforward.engine import Brush, drained, network_of, one_pass
+from brushwork.events import drained
+from brushwork.feedforward.engine import Brush, network_of, one_pass
 from brushwork.feedforward.plan import make_plan, need
 from brushwork.jobs import Stylize
 from brushwork.optimize.forecast import Forecast, Rung

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from brushwork.context import threads
 from brushwork.encoders import VGG19
 
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ class Crew:
             finally:
                 free.put(encoder)
 
-        with self._divided_threads(), ThreadPoolExecutor(len(self.encoders)) as pool:
+        with threads(self._share), ThreadPoolExecutor(len(self.encoders)) as pool:
             pending: deque[Future[Found]] = deque()
             try:
                 for item in items:
@@ -72,16 +72,11 @@ class Crew:
                 for future in pending:
                     future.cancel()
 
-    @contextlib.contextmanager
-    def _divided_threads(self) -> Generator[None]:
-        """Those that share a processor share its threads; a pool that is made within takes them over."""
-        before = torch.get_num_threads()
+    @property
+    def _share(self) -> int:
+        """Threads of each that has the processor; a pool that is made with so many takes them over."""
         sharing = sum(encoder.device.type == "cpu" for encoder in self.encoders)
-        torch.set_num_threads(max(1, before // max(1, sharing)))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return max(1, torch.get_num_threads() // max(1, sharing))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import Padding
-from brushwork.events import Losses
+from brushwork.events import Losses, drained
 from brushwork.jobs import Settings
 from brushwork.losses.content import content_scale
 from brushwork.losses.variation import window_variation
@@ -61,12 +61,7 @@ class TiledObjective:
 
     def evaluate(self, image: Tensor) -> Evaluation:
         """Losses and gradient at a picture (1, 3, H, W), RGB, nominally 0..1."""
-        sweep = self.sweep(image)
-        while True:
-            try:
-                next(sweep)
-            except StopIteration as stop:
-                return stop.value
+        return drained(self.sweep(image))
 
     def sweep(
         self, image: Tensor, begun: dict[str, Any] | None = None

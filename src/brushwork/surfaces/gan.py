@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,6 @@ from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, 
 
 if TYPE_CHECKING:  # torch takes seconds
     from brushwork.outputs.training import GanFolder
-    from brushwork.training.events import Event
     from brushwork.training.gan_runner import GanRun
     from brushwork.training.processes import Processes
     from brushwork.training.scoring import Scored
@@ -185,27 +183,16 @@ def score(
     """
     from brushwork.outputs.training import load_generator
     from brushwork.surfaces.cli import DONE
+    from brushwork.surfaces.progress import watched
     from brushwork.training.scoring import score as scored
 
     if not generators:
         raise InputError("DIR is missing: brushwork gan score DIR, the folder of a training")
     job = build(GanScore, typed({"generators": generators, **options}))
     weights = {name: load_generator(Path(name)) for name in job.generators}
-    result = _watched(scored(job, weights), quiet=quiet)
+    result = watched(scored(job, weights), quiet=quiet)
     _show(result, as_json=json_)
     return DONE
-
-
-def _watched(events: Generator[Event, None, Scored], *, quiet: bool) -> Scored:
-    """Show events; returns what they end with."""
-    from brushwork.surfaces.progress import watcher
-
-    with watcher(quiet=quiet) as person:
-        while True:
-            try:
-                person.show(next(events))
-            except StopIteration as end:
-                return end.value
 
 
 def _show(scored: Scored, *, as_json: bool) -> None:

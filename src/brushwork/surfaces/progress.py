@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from brushwork.surfaces.terminal import LINE_EVERY, say
 from brushwork.training.events import EpochDone, Event, Preparing, Started, Stepped
+
+Result = TypeVar("Result")
 
 
 def watcher(*, quiet: bool) -> Silence:
@@ -17,6 +19,16 @@ def watcher(*, quiet: bool) -> Silence:
     if quiet:
         return Silence()
     return Bar() if sys.stderr.isatty() else Lines()
+
+
+def watched(events: Generator[Event, None, Result], *, quiet: bool) -> Result:
+    """Show events; returns what they end with."""
+    with watcher(quiet=quiet) as person:
+        while True:
+            try:
+                person.show(next(events))
+            except StopIteration as end:
+                return end.value
 
 
 class Silence:

@@ -33,7 +33,6 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)]
 Job = TypeVar("Job", bound=Frozen)
-Result = TypeVar("Result")
 
 
 class Run(Protocol):
@@ -94,11 +93,12 @@ def stylenet(
 
     def prepare(wanted: NetworkFiles, state: dict[str, Any] | None, together: Processes) -> Run:
         from brushwork.outputs.network import run_folder, saved_reference
+        from brushwork.surfaces.progress import watched
         from brushwork.training.stylenet_runner import run_stylenet
 
         known = saved_reference(run_folder(Path(wanted.output or ""))) if state else None
         preparing = run_stylenet(job, state, known, look_every=wanted.look_every, together=together)
-        return _watched(preparing, quiet=quiet or together.rank > 0)
+        return watched(preparing, quiet=quiet or together.rank > 0)
 
     return _train("stylenet", job, wanted, prepare, as_json=json_, quiet=quiet)
 
@@ -222,18 +222,6 @@ def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int
         _show(verdict)
         say(f"wrote {folder.place}")
     return DONE
-
-
-def _watched(events: Generator[Event, None, Result], *, quiet: bool) -> Result:
-    """Show events; returns what they end with."""
-    from brushwork.surfaces.progress import watcher
-
-    with watcher(quiet=quiet) as person:
-        while True:
-            try:
-                person.show(next(events))
-            except StopIteration as end:
-                return end.value
 
 
 def _drain(run: Run, folder: NetworkFolder, *, quiet: bool) -> bool:
