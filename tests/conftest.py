@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ from brushwork.painter import paint
 from brushwork.weights import Weights, load_weights
 from commands import Desk
 from gan_bench import Bench, idx
+from studio_bench import needs_chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The same examples every time; `pytest --hypothesis-profile default` looks for others.
 settings.register_profile("repeatable", derandomize=True)
@@ -142,3 +147,13 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     shapes = [(np.hypot(x - 14, y - 10 - i % 9) < 3 + i % 7) * (200 + i) for i in range(20)]
     (tmp_path / "data" / "train-images-idx3-ubyte").write_bytes(idx(np.stack(shapes).astype(np.uint8)))
     return Bench(tmp_path, capsys)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Generator[Browser]:
+    """A real one; tests that need it are skipped without it."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=needs_chromium(), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

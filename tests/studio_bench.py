@@ -11,13 +11,18 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from commands import BRUSHWORK, environment
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+
+PATIENCE = 30_000  # milliseconds for the page: other work may be going on
 
 QUICK: dict[str, Any] = {
     "size": 64,
@@ -130,6 +135,17 @@ def fetch(url: str, *, auth: str | None = None, **headers: str) -> tuple[int, by
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+def opened(page: Page, url: str) -> Page:
+    """The studio's page, ready."""
+    from playwright.sync_api import expect
+
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    expect(page.locator("#paint")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_function("localStorage.getItem('brushwork-job') !== null")  # what was kept is restored
+    return page
 
 
 def needs_chromium() -> str:

@@ -13,12 +13,11 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from studio_bench import Server, needs_chromium
+from studio_bench import PATIENCE, Server, opened
 
 pytestmark = pytest.mark.slow
-PATIENCE = 30_000  # milliseconds: other work may be going on
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +26,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=needs_chromium(), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Generator[Page]:
     with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
         yield opened(context.new_page(), server.url)
-
-
-def opened(page: Page, url: str) -> Page:
-    page.set_default_timeout(PATIENCE)
-    page.goto(url)
-    expect(page.locator("#paint")).to_be_visible(timeout=PATIENCE)
-    page.wait_for_function("localStorage.getItem('brushwork') !== null")  # what was kept is restored
-    return page
 
 
 def set_out(page: Page, photo: Path, painting: Path, size: int = 64) -> None:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from brushwork.errors import InputError
 from brushwork.jobs import Settings, Stylize
-from brushwork.studio import orders
+from brushwork.studio import lessons, orders
 from brushwork.studio.desk import Desk
-from brushwork.studio.folder import Folder, Ticket, draw_id
+from brushwork.studio.folder import Folder, State, Ticket, draw_id
 from brushwork.studio.options import Options
-from brushwork.studio.queue import Queue, next_turn
+from brushwork.studio.painter import Painter
+from brushwork.studio.queue import Going, Queue, next_turn
+from brushwork.training.jobs import StyleNetTrain
 
 MACHINE = {"threads": 1, "max_pixels": 10**6}
 
@@ -63,7 +65,7 @@ def test_a_browsers_own_jobs_keep_their_order_and_what_was_begun_comes_first(tmp
 
 
 def test_the_queue_is_bounded_and_no_browser_has_more_than_half(tmp_path: Path) -> None:
-    queue = Queue(Folder(tmp_path / "studio"), places=6, machine=MACHINE)
+    queue = Queue(Folder(tmp_path / "studio"), {}, places=6)
     own = [ticket("a", float(i)) for i in range(3)]
     for each in own:
         queue.add(each)
@@ -81,18 +83,19 @@ def test_the_queue_is_bounded_and_no_browser_has_more_than_half(tmp_path: Path) 
 
 def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "studio")
-    queue = Queue(folder, places=10, machine=MACHINE)
+    queue = Queue(folder, {}, places=10)
     waiting = [ticket("a", float(i)) for i in range(3)]
     for each in waiting:
         queue.add(each)
     (folder.jobs / draw_id()).mkdir()  # what a power cut may leave
     (folder.job_folder(waiting[0].id) / "ticket.json").write_text("{", encoding="utf-8")
-    again = Queue(Folder(tmp_path / "studio"), places=10, machine=MACHINE)
+    again = Queue(Folder(tmp_path / "studio"), {}, places=10)
     assert [again.ahead(each.id) for each in waiting[1:]] == [0, 1]
 
 
 def test_a_job_that_cannot_be_painted_is_told_and_the_next_one_painted(tmp_path: Path) -> None:
-    queue = Queue(Folder(tmp_path / "studio"), places=10, machine=MACHINE)
+    folder = Folder(tmp_path / "studio")
+    queue = Queue(folder, {"picture": Painter(folder, MACHINE)}, places=10)
     jobs = [ticket("a", 1.0), ticket("a", 2.0)]
     for each in jobs:
         queue.add(each)
@@ -103,6 +106,32 @@ def test_a_job_that_cannot_be_painted_is_told_and_the_next_one_painted(tmp_path:
         time.sleep(0.05)
     queue.close()
     assert "not there any more" in queue.folder.ticket(jobs[1].id, "ada").message
+
+
+def test_a_training_leaves_its_turn_to_a_picture_and_goes_on_after_it(tmp_path: Path) -> None:
+    turns = list[str]()
+
+    def train(ticket: Ticket, going: Going) -> State:
+        turns.append("network")
+        return "waiting" if len(turns) == 1 and going.give_way.wait(timeout=30) else "done"
+
+    def paint(ticket: Ticket, going: Going) -> State:
+        turns.append("picture")
+        return "done"
+
+    queue = Queue(Folder(tmp_path / "studio"), {"network": train, "picture": paint}, places=10)
+    training, picture = ticket("a", 1.0, kind="network"), ticket("b", 2.0)
+    queue.add(training)
+    queue.start()
+    end = time.monotonic() + 30
+    while not turns:
+        assert time.monotonic() < end
+    queue.add(picture)
+    while any(queue.folder.ticket(each.id, "ada").state != "done" for each in (training, picture)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    queue.close()
+    assert turns == ["network", "picture", "network"]
 
 
 # ------------------------------------------------------------------------------------ controls, exports
@@ -120,6 +149,19 @@ def test_every_setting_has_a_control_with_the_fields_help_and_bounds() -> None:
     strength = controls.control("strength")
     assert (strength.minimum, strength.maximum, strength.value) == (0, 1, 0.5)
     assert controls.control("color").choices[0] == ("style", "style")
+
+
+def test_every_setting_of_a_training_has_a_control() -> None:
+    controls = pytest.importorskip("brushwork.studio.controls")
+    school = pytest.importorskip("brushwork.studio.school")
+    assert {*school.NAMES} == StyleNetTrain.model_fields.keys() - lessons.HOSTS - lessons.FILES
+    values = {name: controls.lesson_control(name).value for name in school.NAMES}
+    assert controls.asked_lesson(values) == {}
+    assert controls.asked_lesson(values | {"crop": 192, "depthwise": True}) == {
+        "crop": 192,
+        "depthwise": True,
+    }
+    assert controls.lesson_control("crop").step == 16
 
 
 def test_controls_that_nobody_touched_ask_for_nothing() -> None:

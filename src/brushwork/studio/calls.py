@@ -16,6 +16,11 @@ from brushwork.studio.telling import owner, telling
 
 def offer(desk: Desk) -> None:
     """Add the endpoints to the Blocks that are being built."""
+    _offer_work(desk)
+    _offer_jobs(desk)
+
+
+def _offer_work(desk: Desk) -> None:
 
     def upload(file: dict[str, Any], request: gr.Request) -> str:
         """Take in a picture; returns its id."""
@@ -30,6 +35,21 @@ def offer(desk: Desk) -> None:
             session = f"client {request.session_hash or ''}"
             return desk.paint(photo, paintings, options, owner=owner(request), session=session).id
 
+    def train(painting: str, photos: list[str], options: dict[str, Any], request: gr.Request) -> str:
+        """Accept the training of a network; options are those of `brushwork train stylenet`.
+
+        Takes the ids of an upload and of the photos to learn from (none: the studio's own). Returns the id of
+        the job, and of the network to paint with when it is done.
+        """
+        with telling():
+            session = f"client {request.session_hash or ''}"
+            return desk.train(painting, photos, options, owner=owner(request), session=session).id
+
+    for call in (upload, paint, train):
+        api(call, api_name=call.__name__, concurrency_limit=8)
+
+
+def _offer_jobs(desk: Desk) -> None:
     def status(job: str, request: gr.Request) -> dict[str, Any]:
         """How far a job is: state, fraction, seconds left, jobs ahead of it."""
         with telling():
@@ -57,5 +77,5 @@ def offer(desk: Desk) -> None:
         """The jobs that there are, the newest first."""
         return [ticket.model_dump() for ticket in desk.folder.tickets(owner(request))]
 
-    for call in (upload, paint, status, stop, go_on, delete, results):
+    for call in (status, stop, go_on, delete, results):
         api(call, api_name=call.__name__, concurrency_limit=8)

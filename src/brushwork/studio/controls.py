@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import gradio as gr
 
-from brushwork.jobs import ONE_PASS, STARTS, Settings, Stylize
+from brushwork.jobs import ONE_PASS, STARTS, Frozen, Settings, Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.orders import OFFERED, usual
+from brushwork.training.jobs import StyleNetTrain
 
 MAIN = ("size", "strength", "stroke_size", "color", "recipe", "seed")
 UNSEEN = {
@@ -31,8 +32,8 @@ def label(name: str) -> str:
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
-def _help(text: str) -> str:
-    """A field's help in the words of the page, which takes no files for options."""
+def plain(text: str) -> str:
+    """A help text or a message in the words of the page, which takes no files for options."""
     text = re.sub(r",? or a (TOML|picture) file( of one's own)?", "", text)
     return FLAG.sub(lambda found: label(found[1]).lower(), text)
 
@@ -41,20 +42,29 @@ Control = gr.Dropdown | gr.Slider | gr.Number | gr.Textbox | gr.Checkbox
 
 
 @cache
-def _schema() -> dict[str, dict[str, Any]]:
-    return Stylize.model_json_schema()["properties"]
+def _schema(kind: type[Frozen]) -> dict[str, dict[str, Any]]:
+    return kind.model_json_schema()["properties"]
 
 
 def control(name: str) -> Control:
-    """The control of one field, with the default recipe's value."""
-    schema = _schema()[name]
+    """The control of a picture's field, with the default recipe's value."""
+    return _control(name, Stylize, usual("default")[name], f"control-{name}")
+
+
+def lesson_control(name: str) -> Control:
+    """The control of a training's field, with its usual value."""
+    return _control(name, StyleNetTrain, StyleNetTrain.model_fields[name].default, f"train-{name}")
+
+
+def _control(name: str, kind: type[Frozen], value: Any, place: str) -> Control:
+    schema = _schema(kind)[name]
     about: dict[str, Any] = {
         "label": label(name),
-        "info": _help(schema.get("description", "")),
-        "value": shown(name, usual("default")[name]),
-        "elem_id": f"control-{name}",
+        "info": plain(schema.get("description", "")),
+        "value": shown(name, value),
+        "elem_id": place,
     }
-    if choices := _choices(name):
+    if choices := _choices(name, schema):
         return gr.Dropdown(choices, **about)
     kinds = [schema, *schema.get("anyOf", [])]
     if schema.get("type") == "boolean":
@@ -65,10 +75,10 @@ def control(name: str) -> Control:
     return _number(number, about)
 
 
-def _choices(name: str) -> list[str | tuple[str, str]]:
+def _choices(name: str, schema: dict[str, Any]) -> list[str | tuple[str, str]]:
     if name == "recipe":
         return [(f"{recipe}: {read_recipe(recipe).description}", recipe) for recipe in names()]
-    return list(STARTS) if name == "init" else _schema()[name].get("enum", [])
+    return list(STARTS) if name == "init" else schema.get("enum", [])
 
 
 def _number(schema: dict[str, Any], about: dict[str, Any]) -> Control:
@@ -76,7 +86,9 @@ def _number(schema: dict[str, Any], about: dict[str, Any]) -> Control:
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if low is not None and high is not None and high - low <= 1000:
         return gr.Slider(low, high, step=1 if whole or high > 1 else 0.01, buttons=[], **about)
-    return gr.Number(minimum=low, maximum=high, precision=0 if whole else None, **about)
+    return gr.Number(
+        minimum=low, maximum=high, step=schema.get("multipleOf", 1), precision=0 if whole else None, **about
+    )
 
 
 def shown(name: str, value: Any) -> Any:
@@ -97,8 +109,17 @@ def asked(values: dict[str, Any]) -> dict[str, Any]:
             name: v for name, v in given.items() if name not in Settings.model_fields or name in ONE_PASS
         }
     same = usual(str(given.get("recipe", "default")), engine)
-    changed = {name: value for name, value in given.items() if not _same(value, shown(name, same[name]))}
-    return {name: _parsed(name, value) for name, value in changed.items()}
+    return {name: _parsed(name, value) for name, value in _changed(given, same).items()}
+
+
+def asked_lesson(values: dict[str, Any]) -> dict[str, Any]:
+    """What the controls ask for of a training: only what is not as usual."""
+    given = {name: value for name, value in values.items() if value not in (None, "")}
+    return _changed(given, {name: StyleNetTrain.model_fields[name].default for name in given})
+
+
+def _changed(given: dict[str, Any], same: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if not _same(value, shown(name, same[name]))}
 
 
 def _same(value: Any, other: Any) -> bool:
@@ -106,4 +127,4 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def _parsed(name: str, value: Any) -> Any:
-    return value.split() if _schema()[name].get("type") in LISTS and isinstance(value, str) else value
+    return value.split() if _schema(Stylize)[name].get("type") in LISTS and isinstance(value, str) else value

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brushwork.errors import InputError
 from brushwork.jobs import Stylize
 from brushwork.studio import samples
 from brushwork.studio.folder import Folder, Ticket, Upload, draw_id
+from brushwork.studio.lessons import FEWEST, lesson_of
 from brushwork.studio.options import Options
 from brushwork.studio.orders import job_of
+from brushwork.studio.painter import Painter
 from brushwork.studio.queue import Queue
 from brushwork.studio.sketch import Sketches
+from brushwork.studio.trainer import Trainer, verdict
 from brushwork.studio.uploads import receive
 
 
@@ -23,15 +27,17 @@ class Status:
     """How far a job is."""
 
     id: str
+    kind: str
     state: str
     message: str
+    words: str  # what is going on when it is not painting, or what came of it
     fraction: float  # 0..1
     left: float | None  # seconds, when that can be told
     ahead: int  # jobs before it
     seconds: float | None  # that it took
     version: int  # another one is another picture; 0 when there is none yet
-    photo: str  # the photo's id
-    ratio: float  # its width over its height
+    photo: str  # the photo's id; none of a training
+    ratio: float  # the picture's width over its height
 
 
 class Desk:
@@ -42,7 +48,9 @@ class Desk:
         self.folder = Folder(Path(options.folder))
         self.sketches = Sketches()
         self._machine = {"threads": options.threads, "max_pixels": options.max_pixels}
-        self.queue = Queue(self.folder, places=options.queue, machine=self._machine)
+        painter = Painter(self.folder, self._machine)
+        trainer = Trainer(self.folder, self._machine, options.photos)
+        self.queue = Queue(self.folder, {"picture": painter, "network": trainer}, places=options.queue)
 
     def upload(self, file: Path, name: str, owner: str) -> Upload:
         """Take in a file. Raises InputError when it is no picture or too large."""
@@ -53,6 +61,10 @@ class Desk:
     def sample(self, name: str) -> Upload:
         """A picture that ships with Brushwork."""
         return samples.sample(self.folder, name)
+
+    def has_network(self, styles: Sequence[str]) -> bool:
+        """Whether one of these is a network that was trained here."""
+        return any(self.folder.is_network(style) for style in styles)
 
     def ticket(
         self, content: str, styles: Sequence[str], options: dict[str, Any], *, owner: str, session: str
@@ -68,6 +80,34 @@ class Desk:
         self.queue.add(ticket)
         return ticket
 
+    def train(
+        self, style: str, photos: Sequence[str], options: dict[str, Any], *, owner: str, session: str
+    ) -> Ticket:
+        """Accept a training of a painting and photos, the host's when none are given. Raises InputError."""
+        asked = {**options, "style": style, "photos": list(photos)}
+        ticket = Ticket(
+            id=draw_id(),
+            kind="network",
+            owner=owner,
+            session=session,
+            created=time.time(),
+            options=asked,
+        )
+        lesson_of(ticket, self.folder, self._machine, self.options.photos)
+        if photos:
+            uploads = [self.folder.upload(id, owner) for id in dict.fromkeys(photos)]
+            if len(uploads) < FEWEST:
+                raise InputError(
+                    f"one photo is not enough to learn from: give {FEWEST} for a look, or hundreds"
+                )
+            self.folder.collect(ticket.id, uploads)
+        try:
+            self.queue.add(ticket)
+        except InputError:
+            self.folder.forget(ticket)
+            raise
+        return ticket
+
     def go_on(self, id: str, owner: str) -> None:
         """Go on with a job that was stopped."""
         ticket = self.folder.ticket(id, owner)
@@ -75,11 +115,11 @@ class Desk:
             self.queue.add(ticket.model_copy(update={"state": "waiting", "message": ""}))
 
     def stop(self, id: str, owner: str) -> None:
-        """Stop a job; the picture so far is kept."""
+        """Stop a job; what there is so far is kept."""
         self.queue.stop(self.folder.ticket(id, owner))
 
     def delete(self, id: str, owner: str) -> None:
-        """Delete a job and its picture, whatever it is doing."""
+        """Delete a job and its result, whatever it is doing."""
         ticket = self.folder.ticket(id, owner)
         self.queue.stop(ticket)
         while self.queue.going(id):
@@ -90,17 +130,20 @@ class Desk:
         """How far a job is. Raises InputError when there is none of that id."""
         ticket = self.folder.ticket(id, owner)
         going = self.queue.going(id)
+        photo = str(ticket.options.get("content", ""))
         return Status(
             id,
+            ticket.kind,
             ticket.state,
             ticket.message,
+            going.words if going else verdict(self.folder, id) if ticket.kind == "network" else "",
             1.0 if ticket.state == "done" else going.fraction if going else 0.0,
             going.left if going else None,
             self.queue.ahead(id) if ticket.state == "waiting" else 0,
             ticket.seconds,
-            self.version(id),
-            ticket.options["content"],
-            self.ratio(ticket.options["content"], owner),
+            self.version(ticket),
+            photo,
+            self.ratio(photo, owner) if photo else 1.0,
         )
 
     def ratio(self, photo: str, owner: str) -> float:
@@ -108,14 +151,24 @@ class Desk:
         upload = self.folder.upload(photo, owner)
         return upload.width / upload.height
 
-    def shown(self, id: str) -> Path:
-        """The file of a job's picture, or of the picture so far."""
-        picture = self.folder.picture(id)
-        return picture if picture.is_file() else self.folder.preview(id)
+    def curves(self, id: str) -> int:
+        """Another number is another state of a training's curves; 0 is none."""
+        return _version(self.folder.curves(id))
 
-    def version(self, id: str) -> int:
+    def shown(self, ticket: Ticket) -> Path:
+        """The file of a job's picture, or of the picture so far; of a training, its samples."""
+        if ticket.kind == "network":
+            return self.folder.samples(ticket.id)
+        picture = self.folder.picture(ticket.id)
+        return picture if picture.is_file() else self.folder.preview(ticket.id)
+
+    def version(self, ticket: Ticket) -> int:
         """Another number is another picture; 0 is none."""
-        try:
-            return self.shown(id).stat().st_mtime_ns // 1_000_000
-        except OSError:
-            return 0
+        return _version(self.shown(ticket))
+
+
+def _version(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,12 +13,12 @@ from brushwork.studio import samples, stage
 from brushwork.studio.controls import ADVANCED, MAIN, Control, asked, control, shown
 from brushwork.studio.desk import Desk, Status
 from brushwork.studio.folder import draw_id
+from brushwork.studio.materials import Materials, id_of, ids_of, offer
 from brushwork.studio.orders import usual
 from brushwork.studio.queue import OPEN
 from brushwork.studio.telling import QUIET, owner, telling
 
 NAMES = (*MAIN, *ADVANCED)
-ID = re.compile(r"([0-9a-f]{32})\.webp")
 TICK = 1.0  # seconds between two looks at a job
 
 
@@ -28,11 +26,13 @@ class Easel:
     """The tab in which one picture is made."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+        self.desk, self.taken = desk, Materials(desk)
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay out the tab and wire it."""
+        # Two, so that an answer about the one never puts back an older state of the other.
         self.kept = gr.BrowserState({}, storage_key="brushwork", secret="brushwork")
+        self.own = gr.BrowserState({}, storage_key="brushwork-job", secret="brushwork")
         self.job, self.seen = gr.State(""), gr.State(0)
         with gr.Row(elem_classes="bw-easel"):
             with gr.Column(min_width=0, elem_classes="bw-materials"):
@@ -49,12 +49,12 @@ class Easel:
             label="Photo", sources=["upload", "clipboard"], type="filepath", height=210, buttons=[],
             elem_id="photo", placeholder="Drop a photo here, or click to choose",
         )  # fmt: skip
-        self.photo_samples = _samples("or a sample", samples.PHOTOS)
+        self.photo_samples = offer("or a sample", samples.PHOTOS)
         self.paintings = gr.Gallery(
             label="Paintings, one or several", interactive=True, file_types=["image"], columns=3, height=210,
             buttons=[], elem_id="paintings", allow_preview=False, sources=["upload", "clipboard"],
         )  # fmt: skip
-        self.painting_samples = _samples("or a sample", samples.PAINTINGS)
+        self.painting_samples = offer("or a sample", samples.PAINTINGS)
 
     def _lay_out_controls(self) -> None:
         self.controls: list[Control] = [control(name) for name in MAIN]
@@ -86,59 +86,42 @@ class Easel:
             self.clock,
         ]
         pictures = (
-            (self.photo, self._take_photo, self.photo_samples, self._sample_photo),
+            (self.photo, self.taken.take, self.photo_samples, self.taken.sample),
             (self.paintings, self._take_paintings, self.painting_samples, self._sample_painting),
         )
         for place, take, offered, choose in pictures:
-            self._changed(place.upload(take, place, place, **raw).success)
-            self._changed(offered.input(choose, offered, place, **raw).success)
+            self.changed(place.upload(take, place, place, **raw).success)
+            self.changed(offered.input(choose, offered, place, **raw).success)
         self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **raw)
         for part in self.controls:
-            self._changed(_edited(part))
-        self.paint.click(self._paint, {*self.materials, self.kept}, [self.kept, *self.shows], **raw)
+            self.changed(_edited(part))
+        self.paint.click(self._paint, {*self.materials, self.own}, [self.kept, self.own, *self.shows], **raw)
         self.stop.click(self._stop, self.job, self.news, **raw)
         self.go_on.click(self._go_on, self.job, self.shows, **raw)
         self.clock.tick(self._look, [self.job, self.seen], self.shows, **raw)
-        blocks.load(self._restore, self.kept, [self.kept, *self.materials, *self.shows], **raw)
+        blocks.load(
+            self._restore, [self.kept, self.own], [self.kept, self.own, *self.materials, *self.shows], **raw
+        )
 
-    def _changed(self, event: Any) -> None:
+    def changed(self, event: Any) -> None:
         """After this event: remember what the page asks for, and show a first picture of it."""
         raw: dict[str, Any] = {**QUIET, "preprocess": False, "trigger_mode": "always_last"}
-        kept = event(self._remember, {*self.materials, self.kept}, self.kept, **raw)
+        kept = event(self._remember, {*self.materials}, self.kept, **raw)
         kept.success(self._sketch, {*self.materials, self.job}, [self.stage, self.news], **raw)
 
     # ----------------------------------------------------------------------------------------- the answers
-
-    def _take_photo(self, sent: Any, request: gr.Request) -> str:
-        return self._take(sent, request)
 
     def _take_paintings(self, sent: Any, request: gr.Request) -> list[str]:
         taken: list[str] = []
         for item in sent or []:
             try:
-                taken.append(self._take(item["image"], request))
+                taken.append(self.taken.take(item["image"], request))
             except gr.Error as error:  # the others are still good
                 gr.Warning(error.message)
         return taken
 
-    def _take(self, sent: Any, request: gr.Request) -> str:
-        """Take in a picture that the browser has sent, unless it is one of ours; its small version's path."""
-        if id := _id_of(sent):
-            return self._small(id)
-        with telling():
-            upload = self.desk.upload(Path(sent["path"]), sent.get("orig_name") or "", owner(request))
-        return self._small(upload.id)
-
-    def _small(self, id: str) -> str:
-        return str(self.desk.folder.thumbnail(id))
-
-    def _sample_photo(self, name: str) -> str:
-        with telling():
-            return self._small(self.desk.sample(name).id)
-
     def _sample_painting(self, name: str) -> list[str]:
-        with telling():
-            return [self._small(self.desk.sample(name).id)]
+        return [self.taken.sample(name)]
 
     def _recipe(self, values: dict[Component, Any]) -> list[Any]:
         """Show what a recipe says."""
@@ -149,20 +132,21 @@ class Easel:
 
     def _asked(self, values: dict[Component, Any]) -> tuple[str, list[str], dict[str, Any]]:
         """The pictures' ids, and the options that differ from the recipe's."""
-        content = _id_of(values[self.photo])
-        styles = _ids_of(values[self.paintings])
+        content = id_of(values[self.photo])
+        styles = ids_of(values[self.paintings])
         if not content:
             raise InputError("drop a photo first")
         if not styles:
             raise InputError("drop a painting first")
         controls = {name: values[part] for name, part in zip(NAMES, self.controls, strict=True)}
+        if self.desk.has_network(styles):  # it can do nothing else
+            controls["engine"] = "feedforward"
         return content, styles, asked(controls)
 
     def _sketch(self, values: dict[Component, Any], request: gr.Request) -> Iterator[Any]:
         """The first picture, and then what the painting will take."""
-        if not (values[self.photo] and values[self.paintings]) or self._is_painting(
-            values[self.job], request
-        ):
+        has_both = id_of(values[self.photo]) and ids_of(values[self.paintings])
+        if not has_both or self._is_painting(values[self.job], request):
             yield gr.skip(), gr.skip()
             return
         with telling():
@@ -183,40 +167,36 @@ class Easel:
         return bool(id) and self.desk.status(id, owner(request)).state in OPEN
 
     def _paint(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
-        kept = dict(values[self.kept] or {})
-        kept.setdefault("session", draw_id())
+        own = {"session": draw_id()} | (values[self.own] or {})
         with telling():
             content, styles, options = self._asked(values)
-            ticket = self.desk.paint(content, styles, options, owner=owner(request), session=kept["session"])
-        return [kept | {"job": ticket.id}, *self._shows(ticket.id, 0, request)]
+            ticket = self.desk.paint(content, styles, options, owner=owner(request), session=own["session"])
+        own["job"] = ticket.id
+        return [self._remember(values), own, *self._shows(ticket.id, 0, request)]
 
     def _remember(self, values: dict[Component, Any]) -> dict[str, Any]:
         """What a reload brings back: it is kept in the browser."""
-        photo, paintings = _id_of(values[self.photo]), _ids_of(values[self.paintings])
-        return dict(values[self.kept] or {}) | {
+        photo, paintings = id_of(values[self.photo]), ids_of(values[self.paintings])
+        return {
             "photo": photo, "paintings": paintings, "values": [values[part] for part in self.controls]
         }  # fmt: skip
 
-    def _restore(self, kept: dict[str, Any] | None, request: gr.Request) -> list[Any]:
+    def _restore(
+        self, kept: dict[str, Any] | None, own: dict[str, Any] | None, request: gr.Request
+    ) -> list[Any]:
         """The page as it was; what is not there any more is left out."""
-        kept = {"session": draw_id()} | (kept or {})
-        photo = self._known(kept.get("photo"), request)
-        paintings = [known for id in kept.get("paintings") or [] if (known := self._known(id, request))]
+        kept, own = kept or {}, {"session": draw_id()} | (own or {})
+        photo = self.taken.known(kept.get("photo"), request)
+        paintings = [known for id in kept.get("paintings") or [] if (known := self.taken.known(id, request))]
         values = kept.get("values") or []
         if len(values) != len(NAMES):  # kept by another version
             values = [gr.skip()] * len(NAMES)
         try:
-            shows = self._shows(kept.get("job") or "", 0, request)
+            shows = self._shows(own.get("job") or "", 0, request)
         except gr.Error:
             shows = [gr.skip()] * len(self.shows)
         # What there is nothing of is left alone: someone may have been quick.
-        return [kept, photo or gr.skip(), paintings or gr.skip(), *values, *shows]
-
-    def _known(self, id: str | None, request: gr.Request) -> str | None:
-        try:
-            return self._small(self.desk.folder.upload(id or "", owner(request)).id)
-        except InputError:
-            return None
+        return [kept, own, photo or gr.skip(), paintings or gr.skip(), *values, *shows]
 
     def take_up(self, id: str, request: gr.Request) -> list[Any]:
         """Show a job's pictures and settings, to change something."""
@@ -224,26 +204,33 @@ class Easel:
             options = dict(self.desk.folder.ticket(id, owner(request)).options)
         content, styles = options.pop("content"), options.pop("styles")
         same = usual(str(options.get("recipe", "default")), str(options.get("engine", "optimize"))) | options
-        paintings = [self._known(style, request) for style in styles]
+        paintings = [self.taken.known(style, request) for style in styles]
         values = [shown(name, same[name]) for name in NAMES]
         shows = self._shows(id, 0, request)
         return [
             gr.Tabs(selected="paint"),
-            self._known(content, request),
+            self.taken.known(content, request),
             [p for p in paintings if p],
             *values,
             *shows,
         ]
 
-    def repeat(self, id: str, kept: dict[str, Any] | None, request: gr.Request) -> list[Any]:
+    def repeat(self, id: str, own: dict[str, Any] | None, request: gr.Request) -> list[Any]:
         """Paint a job once more, as it is."""
-        kept = {"session": draw_id()} | (kept or {})
+        own = {"session": draw_id()} | (own or {})
         with telling():
             options = dict(self.desk.folder.ticket(id, owner(request)).options)
             content, styles = options.pop("content"), options.pop("styles")
-            whose = {"owner": owner(request), "session": kept["session"]}
+            whose = {"owner": owner(request), "session": own["session"]}
             ticket = self.desk.paint(content, styles, options, **whose)
-        return [kept | {"job": ticket.id}, *self.take_up(ticket.id, request)]
+        return [own | {"job": ticket.id}, *self.take_up(ticket.id, request)]
+
+    def paint_with(self, network: str, request: gr.Request) -> list[Any]:
+        """Take a trained network in place of paintings, at its full strength."""
+        with telling():
+            upload = self.desk.folder.upload(network, owner(request))
+        values = [1.0 if name == "strength" else gr.skip() for name in NAMES]
+        return [gr.Tabs(selected="paint"), [(self.taken.small(upload.id), "network")], *values]
 
     def _stop(self, id: str, request: gr.Request) -> str:
         with telling():
@@ -289,17 +276,3 @@ def _edited(part: Control) -> Any:
     if isinstance(part, gr.Slider):
         return part.release
     return part.blur if isinstance(part, gr.Textbox) else part.input
-
-
-def _samples(label: str, names: dict[str, str]) -> gr.Radio:
-    return gr.Radio(list(names), label=label, elem_classes="bw-samples")
-
-
-def _ids_of(sent: Any) -> list[str]:
-    return [id for item in sent or [] if (id := _id_of(item["image"]))]
-
-
-def _id_of(sent: Any) -> str | None:
-    """The id of one of our pictures, as the browser sends it back."""
-    found = ID.fullmatch(Path(sent["path"]).name) if sent and sent.get("path") else None
-    return found[1] if found else None

@@ -6,16 +6,18 @@ No path is ever made from what a user sent: names of files are kept as text in r
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from brushwork.errors import InputError
+from brushwork.errors import InputError, OutputError
 from brushwork.jobs import Frozen
 from brushwork.outputs import files
 
@@ -24,17 +26,18 @@ ID = re.compile(r"[0-9a-f]{32}")
 EVERYONE = "*"
 """The owner of the samples: no user's name, which has no such sign."""
 
+Kind = Literal["picture", "network"]
 State = Literal["waiting", "painting", "done", "stopped", "failed"]
 
 
 class Upload(Frozen):
-    """A picture that was taken in."""
+    """A picture that was taken in, or a network that was trained here."""
 
     id: str
     owner: str  # the user's name; `guard.EVERYBODY` where there are no passwords
     name: str  # as the user's file was called
     suffix: str  # by what the file is, whatever its name said
-    width: int
+    width: int  # of a network's: its painting's
     height: int
 
 
@@ -42,13 +45,14 @@ class Ticket(Frozen):
     """A job in the studio: whose it is, what it asks for and how far it came."""
 
     id: str
+    kind: Kind = "picture"
     owner: str
     session: str  # the browser that it came from: the queue takes turns between them
     created: float  # seconds since 1970
-    options: dict[str, Any]  # of Stylize: only what was asked for; pictures are ids of uploads
+    options: dict[str, Any]  # of the job: only what was asked for; pictures are ids of uploads
     state: State = "waiting"
     message: str = ""  # what went wrong, in one line
-    seconds: float | None = Field(default=None, ge=0)  # that the painting took
+    seconds: float | None = Field(default=None, ge=0)  # that the work took
 
 
 Record = TypeVar("Record", Upload, Ticket)
@@ -78,6 +82,12 @@ class Folder:
         shutil.move(thumbnail, self.thumbnail(upload.id))
         self._write(self.uploads / f"{upload.id}.json", upload)
 
+    def add_network(self, upload: Upload, file: Path, painting: Upload) -> None:
+        """Keep a network beside the uploads, under its training's id; it looks like its painting."""
+        files.write(self.upload_file(upload), file.read_bytes())
+        files.write(self.thumbnail(upload.id), self.thumbnail(painting.id).read_bytes())
+        self._write(self.uploads / f"{upload.id}.json", upload)
+
     def upload(self, id: str, owner: str) -> Upload:
         """An owner's upload. Raises InputError when there is none of that id."""
         return self._owned(Upload, self.uploads / f"{checked(id)}.json", owner)
@@ -105,10 +115,10 @@ class Folder:
         """An owner's job. Raises InputError when there is none of that id."""
         return self._owned(Ticket, self.job_folder(id) / "ticket.json", owner)
 
-    def tickets(self, owner: str | None = None) -> list[Ticket]:
+    def tickets(self, owner: str | None = None, kind: Kind | None = None) -> list[Ticket]:
         """The jobs of an owner, or all, the newest first; a damaged record counts as none."""
         found = (self._read(Ticket, path) for path in self.jobs.glob("*/ticket.json"))
-        wanted = [ticket for ticket in found if ticket and owner in (None, ticket.owner)]
+        wanted = [t for t in found if t and owner in (None, t.owner) and kind in (None, t.kind)]
         return sorted(wanted, key=lambda ticket: -ticket.created)
 
     def keep(self, ticket: Ticket) -> None:
@@ -132,10 +142,39 @@ class Folder:
         """Where the state is that a job goes on from."""
         return self.job_folder(id) / "picture.png.run"
 
+    def network(self, id: str) -> Path:
+        """Where a training's network is, or will be."""
+        return self.job_folder(id) / "network.safetensors"
+
+    def is_network(self, id: str) -> bool:
+        """Whether an upload is a network."""
+        return (self.uploads / f"{checked(id)}.safetensors").is_file()
+
+    def samples(self, id: str) -> Path:
+        """Where the latest sheet of a training's samples is, or will be."""
+        run = self.network(id).with_suffix(".safetensors.run")
+        return max(run.glob("samples_*.png"), default=run / "samples_0.png")
+
+    def curves(self, id: str) -> Path:
+        """Where the curves of a training's losses are, or will be."""
+        return self.samples(id).with_name("losses.png")
+
+    def collect(self, id: str, uploads: Iterable[Upload]) -> Path:
+        """A folder of a training's photos, which takes no room of its own."""
+        place = self.job_folder(id) / "photos"
+        files.make_folder(place)
+        try:
+            for upload in uploads:
+                os.link(self.upload_file(upload), place / self.upload_file(upload).name)
+        except OSError as error:
+            raise OutputError(f"{place}: {error.strerror}") from error
+        return place
+
     def forget(self, ticket: Ticket) -> None:
-        """Delete a job and its result."""
+        """Delete a job and its result; a network stays with the pictures that were painted with it."""
         shutil.rmtree(self.job_folder(ticket.id), ignore_errors=True)
-        self.thumbnail(ticket.id).unlink(missing_ok=True)
+        if ticket.kind == "picture":
+            self.thumbnail(ticket.id).unlink(missing_ok=True)
 
     def sweep(self, older: float = 3600) -> None:
         """Remove what uploads left behind that nobody finished, after so many seconds."""

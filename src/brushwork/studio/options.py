@@ -25,4 +25,9 @@ class Options(Frozen):
     queue: int = option(
         "jobs that may wait, of which one browser may have half", "N", default=64, ge=1, le=10_000
     )
+    photos: str | None = option(
+        "folder of photos that networks may be trained on, for those who give none of their own",
+        "DIR",
+        default=None,
+    )
     threads: int | None = option("processor threads of each job", "N", default=None, ge=1, le=1024)

@@ -10,6 +10,7 @@ from gradio.themes import Base
 from brushwork.studio import calls
 from brushwork.studio.desk import Desk
 from brushwork.studio.easel import Easel
+from brushwork.studio.school import School
 from brushwork.studio.telling import QUIET
 from brushwork.studio.wall import Wall
 
@@ -40,15 +41,21 @@ def build(desk: Desk) -> gr.Blocks:
     """The page as Gradio's Blocks."""
     with gr.Blocks(title="Brushwork", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(HEAD)
-        easel, wall = Easel(desk), Wall(desk)
+        easel, wall, school = Easel(desk), Wall(desk), School(desk)
         with gr.Tabs() as tabs:
             with gr.Tab("Paint", id="paint"):
                 easel.build(blocks)
             with gr.Tab("Gallery", id="gallery") as gallery:
                 wall.build()
+            with gr.Tab("Train", id="train") as training:
+                school.build(training)
         taken_up = [tabs, *easel.materials, *easel.shows]
         gallery.select(wall.hang, None, wall.lists, **QUIET)
         wall.change.click(easel.take_up, wall.chosen, taken_up, **QUIET)
-        wall.repeat.click(easel.repeat, [wall.chosen, easel.kept], [easel.kept, *taken_up], **QUIET)
+        wall.repeat.click(easel.repeat, [wall.chosen, easel.own], [easel.own, *taken_up], **QUIET)
+        chosen = school.use.click(
+            easel.paint_with, school.job, [tabs, easel.paintings, *easel.controls], **QUIET
+        )
+        easel.changed(chosen.success)
         calls.offer(desk)
     return blocks

@@ -86,7 +86,19 @@ def _serve_pictures(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/studio/job/{id}/picture")
     def picture(id: str, request: Request) -> Response:
-        return _file(lambda: desk.shown(desk.folder.ticket(id, owner(request)).id))
+        return _file(lambda: desk.shown(desk.folder.ticket(id, owner(request))))
+
+    @app.get("/studio/job/{id}/curves")
+    def curves(id: str, request: Request) -> Response:
+        return _file(lambda: desk.folder.curves(desk.folder.ticket(id, owner(request)).id))
+
+    @app.get("/studio/job/{id}/network.safetensors")
+    def network(id: str, request: Request) -> Response:
+        def find() -> Path:
+            upload = desk.folder.upload(id, owner(request))
+            return desk.folder.upload_file(upload)
+
+        return _file(find, "network.safetensors")
 
     @app.get("/studio/job/{id}/picture.png")
     def download(id: str, request: Request) -> Response:

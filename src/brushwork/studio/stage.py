@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from html import escape
 
+from brushwork.studio.controls import plain
 from brushwork.studio.desk import Status
 from brushwork.surfaces.terminal import duration
 
 EMPTY = (
     '<div class="bw-stage bw-empty"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>'
 )
+
+LEFT = "Stopped. What it has learnt so far can be painted with, or go on."
 
 
 def picture(source: str, alt: str, ratio: float, *, behind: str = "") -> str:
@@ -34,6 +37,18 @@ def compared(before: str, after: str, names: tuple[str, str], ratio: float) -> s
     )
 
 
+def lesson(samples: str, curves: str) -> str:
+    """What a network in training paints so far, and the curves of its losses."""
+    shown = [
+        ("samples-sheet", samples, "what the network paints so far"),
+        ("curves", curves, "losses, step by step"),
+    ]
+    pictures = "".join(
+        f'<img class="bw-{kind}" src="{escape(at)}" alt="{what}">' for kind, at, what in shown if at
+    )
+    return f'<figure class="bw-lesson">{pictures}</figure>'
+
+
 def progress(fraction: float, words: str) -> str:
     """A bar and what it stands for."""
     percent = round(100 * fraction)
@@ -56,8 +71,10 @@ def news(status: Status) -> str:
         return progress(0, f"Waiting: {others}.")
     if status.state == "painting":
         left = "" if status.left is None else f", about {duration(status.left)} left"
-        return progress(status.fraction, f"Painting{left} …")
+        return progress(status.fraction, f"{status.words or 'Painting'}{left} …")
     if status.state == "failed":
-        return words(f"It could not be painted: {status.message}.", trouble=True)
+        return words(f"It could not be done: {status.message}.", trouble=True)
     took = f" in {duration(status.seconds)}" if status.seconds else ""
+    if status.kind == "network":
+        return words(f"Trained{took}. {plain(status.words)}" if status.state == "done" else LEFT)
     return words(f"Painted{took}." if status.state == "done" else "Stopped. This is the picture so far.")

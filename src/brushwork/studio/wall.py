@@ -73,7 +73,8 @@ class Wall:
     def hang(self, request: gr.Request) -> tuple[list[str], list[tuple[str, str]]]:
         """The results that there are, the newest first."""
         folder = self.desk.folder
-        tickets = [t for t in folder.tickets(owner(request)) if folder.thumbnail(t.id).is_file()]
+        tickets = folder.tickets(owner(request), "picture")
+        tickets = [t for t in tickets if folder.thumbnail(t.id).is_file()]
         return [t.id for t in tickets], [(str(folder.thumbnail(t.id)), self._name(t)) for t in tickets]
 
     def _name(self, ticket: Ticket) -> str:
@@ -91,11 +92,11 @@ class Wall:
         with telling():
             ticket = self.desk.folder.ticket(ids[event.index], owner(request))
             name = self._name(ticket)
-            now = f"studio/job/{ticket.id}/picture?v={self.desk.version(ticket.id)}"
+            now = f"studio/job/{ticket.id}/picture?v={self.desk.version(ticket)}"
             ratio = self.desk.ratio(ticket.options["content"], owner(request))
             if compare and before and before != ticket.id:
                 other = self.desk.folder.ticket(before, owner(request))
-                behind = f"studio/job/{before}/picture?v={self.desk.version(before)}"
+                behind = f"studio/job/{before}/picture?v={self.desk.version(other)}"
                 seen = stage.compared(behind, now, (self._said(other), self._said(ticket)), ratio)
             else:
                 photo = f"studio/photo/{ticket.options['content']}.webp"

@@ -1,0 +1,48 @@
+"""What a page or a client asks to be trained becomes a job: ids become files."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from brushwork.errors import InputError
+from brushwork.jobs import build, flag
+from brushwork.studio.folder import Folder, Ticket
+from brushwork.training.jobs import StyleNetTrain
+
+HOSTS = {"device", "precision", "threads", "weights"}
+"""What the studio's host decides and no guest."""
+FILES = {"photos", "style", "from_network", "freeze"}
+OFFERED = [name for name in StyleNetTrain.model_fields if name not in {*HOSTS, *FILES}]
+FEWEST = 2  # photos: one to learn from and one to judge by
+
+
+def lesson_of(ticket: Ticket, folder: Folder, machine: dict[str, Any], photos: str | None) -> StyleNetTrain:
+    """The training of a ticket; ``photos`` is the host's folder, for those who give none of their own.
+
+    Raises InputError for options that are none.
+    """
+    options = {name: value for name, value in ticket.options.items() if value is not None}
+    style = folder.upload(str(options.pop("style", "")), ticket.owner)
+    own = folder.job_folder(ticket.id) / "photos" if options.pop("photos", None) else photos
+    for name in options.keys() - {*OFFERED}:
+        raise InputError(f"there is no setting {name!r} for a training in the studio")
+    if own is None:
+        raise InputError(
+            f"drop photos to learn from: {FEWEST} at least for a look, hundreds for a good network"
+        )
+    machine = {name: machine[name] for name in HOSTS & machine.keys() if machine[name] is not None}
+    return build(
+        StyleNetTrain, {"photos": str(own), "style": str(folder.upload_file(style)), **options, **machine}
+    )
+
+
+def as_command(ticket: Ticket, folder: Folder) -> str:
+    """The training as a command line, with the users' own file names."""
+    painting = folder.upload(ticket.options["style"], ticket.owner).name
+    words = ["brushwork", "train", "stylenet", "PHOTOS", "--style", painting, "-o", "network.safetensors"]
+    for name, value in ticket.options.items():
+        if name in OFFERED:
+            words += [flag(name if value is not False else f"no_{name}")]
+            words += [] if isinstance(value, bool) else [str(value)]
+    return shlex.join(words)
