@@ -70,6 +70,7 @@ def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, photo_file: Path, 
         run = server.folder / "jobs" / job / "picture.png.run" / "checkpoint.safetensors"
         before = program.wait(job, "painting")["fraction"]
         while not run.exists():
+            time.sleep(0.1)
             before = program.status(job)["fraction"]
         server.kill()
     with server:
