@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from brushwork.errors import InputError
@@ -45,6 +46,7 @@ class Desk:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.is_seen = Event()  # somebody's page is drawn
         self.folder = Folder(Path(options.folder))
         self.sketches = Sketches()
         self._machine = {"threads": options.threads, "max_pixels": options.max_pixels}

@@ -185,6 +185,7 @@ class Easel:
         self, kept: dict[str, Any] | None, own: dict[str, Any] | None, request: gr.Request
     ) -> list[Any]:
         """The page as it was; what is not there any more is left out."""
+        self.desk.is_seen.set()
         kept, own = kept or {}, {"session": draw_id()} | (own or {})
         photo = self.taken.known(kept.get("photo"), request)
         paintings = [known for id in kept.get("paintings") or [] if (known := self.taken.known(id, request))]
