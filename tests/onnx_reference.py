@@ -1,8 +1,8 @@
 """An ONNX graph computed node by node, quantisers and all, as its file has it and onnxruntime adds it up.
 
 Every activation is rounded to 8 bits, a layer's variances too. A float32 sum in another order now and then
-rounds to the neighbouring code; where that is a variance's, a whole channel changes, and with it everything after
-it. Sums are therefore added in the order of onnxruntime's kernels for x86-64 (its library MLAS).
+rounds to the neighbouring code; such a variance changes a whole channel, and with it everything after it.
+Sums are therefore added in the order of onnxruntime's kernels for x86-64 (its library MLAS).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _dequantize(inputs: Values, settings: dict[str, Any]) -> Tensor:
 
 
 def _conv(inputs: Values, settings: dict[str, Any]) -> Tensor:
-    """A convolution of one picture in one group, as MLAS adds it up: sums of 128 taps, then these, then the bias.
+    """A convolution of one picture in one group, as MLAS adds it up: sums of 128 taps, these, then the bias.
 
     A tap's product is added without being rounded itself, which float64 does for factors in float32. MLAS has
     another order for a single position, a style's scale or offset: there this is off by a few bits.
@@ -125,7 +125,7 @@ def _conv(inputs: Values, settings: dict[str, Any]) -> Tensor:
 
 
 def _mean(inputs: Values, _: dict[str, Any]) -> Tensor:
-    """The mean over positions as MLAS adds it up in float32: every fourth value in turn, then the four sums."""
+    """The mean over positions, as MLAS adds it up: every fourth value in turn, then the four sums."""
     lanes = inputs[0].flatten(2).unflatten(2, (-1, 4)).numpy()
     sums = torch.from_numpy(np.add.accumulate(lanes, axis=2, dtype=np.float32)[:, :, -1])
     mean = ((sums[..., 0] + sums[..., 2]) + (sums[..., 1] + sums[..., 3])) / (lanes.shape[2] * 4)
