@@ -42,7 +42,7 @@ def largest_gaps(path: Path, feeds: Feeds) -> dict[str, float]:
     results = [node.output[0] for node in graph.node]
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in results)
-    theirs = zip(results, as_it_is(model.SerializeToString()).run(None, feeds), strict=True)
+    theirs = zip(results, session(model.SerializeToString()).run(None, feeds), strict=True)
     known = _given(graph, feeds) | {name: torch.from_numpy(np.array(values)) for name, values in theirs}
     gaps: dict[str, float] = {}
     for node in graph.node:
@@ -52,11 +52,12 @@ def largest_gaps(path: Path, feeds: Feeds) -> dict[str, float]:
     return gaps
 
 
-def as_it_is(model: str | bytes) -> Any:
-    """A session of one thread on a file's path or its bytes, nothing optimised."""
+def session(model: str | bytes, *, optimised: bool = False) -> Any:
+    """A session of one thread on a file's path or its bytes: the graph as it is, or optimised."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(model, options)
 
 

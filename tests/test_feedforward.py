@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 
 def original(name: str) -> Any:
     """A session on the file as it is, nothing optimised."""
-    return onnx_reference.as_it_is(str(embedded.file_of(name)))
+    return onnx_reference.session(str(embedded.file_of(name)))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_with_its_quantisers_the_transformer_paints_what_onnxruntime_paints(
     (plain,) = original("arbitrary_transform").run(None, feeds)
     assert np.abs(onnx_reference.painted(path, feeds).numpy() - plain).mean() <= 0.005
     # By default some steps are fused, which moves a variance of the second pair and its picture by 0.013.
-    (expected,) = ort.InferenceSession(str(path)).run(None, feeds)
+    (expected,) = onnx_reference.session(str(path), optimised=True).run(None, feeds)
     fused = onnx_reference.fused(path, tmp_path)
     assert np.abs(onnx_reference.painted(fused, feeds).numpy() - expected).mean() <= 0.005
 
