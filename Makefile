@@ -12,8 +12,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/brushwork demo -o demo --overwrite
 
+# In two processes of one thread each: most tests compute little and wait for others.
 test: lint
-	$(BIN)/python -m pytest -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 fast: lint
 	$(BIN)/python -m pytest

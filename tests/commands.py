@@ -142,11 +142,12 @@ class Desk:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For a process of its own: two threads at most, no bytecode, warnings as they are."""
-    return os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "2"} | more
+    """For a process of its own: no bytecode, warnings as they are, two threads or what the tests have."""
+    threads = os.environ.get("OMP_NUM_THREADS", "2")
+    return os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": threads} | more
 
 
 def process(line: list[str], folder: Path, **more: Any) -> subprocess.CompletedProcess[bytes]:
     """Run the installed command to its end."""
-    options: dict[str, Any] = {"env": environment(), "capture_output": True, "timeout": 120} | more
+    options: dict[str, Any] = {"env": environment(), "capture_output": True, "timeout": 240} | more
     return subprocess.run([BRUSHWORK, *line], cwd=folder, check=False, **options)

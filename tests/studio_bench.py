@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 
-PATIENCE = 30_000  # milliseconds for the page: other work may be going on
+PATIENCE = 90_000  # milliseconds for the page: other work may be going on
 
 QUICK: dict[str, Any] = {
     "size": 64,
@@ -116,7 +116,7 @@ class Program:
     def status(self, job: str) -> dict[str, Any]:
         return self.client.predict(job, api_name="/status")
 
-    def wait(self, job: str, *states: str, seconds: float = 60, version: int = 0) -> dict[str, Any]:
+    def wait(self, job: str, *states: str, seconds: float = 120, version: int = 0) -> dict[str, Any]:
         """Look until the job is in one of the states, and has a picture of that version or later."""
         end = time.monotonic() + seconds
         while (status := self.status(job))["state"] not in states or status["version"] < version:

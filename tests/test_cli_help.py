@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from brushwork.surfaces.cli import app, call
 
@@ -35,7 +36,7 @@ DEEPER = ["gan train", "gan sample", "gan score", "train stylenet", "train paire
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred columns and no colours, whatever runs the tests."""
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(app, "console", Console(width=100))  # it keeps its first one, whoever asked for that
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
 

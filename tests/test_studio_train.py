@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,13 @@ def test_a_killed_server_goes_on_with_a_training(
         program.client.predict(training, api_name="/go_on")
         before = program.wait(training, "painting", version=1)["fraction"]
         while not before:
+            time.sleep(0.1)
             before = program.status(training)["fraction"]
         server.kill()
     with server:
         program = Program(server)
         while not (done := program.status(training)["fraction"]):
-            pass
+            time.sleep(0.1)
         assert done >= before / 2
         program.client.predict(training, api_name="/delete")
     assert not (server.folder / "jobs" / training).exists()
@@ -139,7 +141,7 @@ def begin(page: Page, painting: Path, photos: list[Path], steps: int) -> None:
     page.locator("#train-painting input[type=file]").set_input_files(painting)
     expect(page.locator("#train-painting img")).to_be_visible(timeout=PATIENCE)
     page.locator("#train-photos input[type=file]").first.set_input_files(photos)
-    expect(page.locator("#train-news")).to_contain_text(f"{len(photos)} photos", timeout=2 * PATIENCE)
+    expect(page.locator("#train-news")).to_contain_text(f"{len(photos)} photos", timeout=PATIENCE)
     for name, value in (("steps", steps), ("crop", 64), ("style_size", 64)):
         page.locator(f"#train-{name} input").fill(str(value))
     page.keyboard.press("Tab")
@@ -152,9 +154,9 @@ def test_from_a_painting_to_a_network_to_a_picture(
     with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
         page = opened(context.new_page(), server.url)
         begin(page, painting_file, photos, 3)
-        expect(page.get_by_alt_text("what the network paints so far")).to_be_visible(timeout=4 * PATIENCE)
+        expect(page.get_by_alt_text("what the network paints so far")).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_alt_text("losses, step by step")).to_be_visible(timeout=PATIENCE)
-        expect(page.locator("#train-news")).to_contain_text("Trained in", timeout=4 * PATIENCE)
+        expect(page.locator("#train-news")).to_contain_text("Trained in", timeout=PATIENCE)
         expect(page.locator("#train-command textarea")).to_have_value(
             "brushwork train stylenet PHOTOS --style painting.png -o network.safetensors "
             "--steps 3 --crop 64 --style-size 64"
@@ -177,7 +179,7 @@ def test_a_training_is_there_after_a_reload_and_can_be_stopped_and_deleted(
     with browser.new_context(viewport={"width": 390, "height": 900}) as context:
         page = opened(context.new_page(), server.url)
         begin(page, painting_file, photos, 100_000)
-        expect(page.locator("#train-news")).to_contain_text("steps done", timeout=4 * PATIENCE)
+        expect(page.locator("#train-news")).to_contain_text("steps done", timeout=PATIENCE)
         page.reload()
         page.get_by_role("tab", name="Train").click()
         expect(page.locator("#train-news")).to_contain_text("steps done", timeout=PATIENCE)

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 
 from brushwork.errors import InputError
+from brushwork.studio import stubs
 from brushwork.studio.desk import Desk
 from brushwork.studio.guard import USER, Guard
 
@@ -25,6 +26,7 @@ def application(desk: Desk, users: dict[str, str], *, hosts: set[str]) -> Guard:
     os.environ["GRADIO_TEMP_DIR"] = str(desk.folder.incoming)  # read when Gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    stubs.leave_out()
     import gradio as gr
 
     from brushwork.studio.page import CSS, THEME, build
