@@ -21,8 +21,6 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
 Values = list[Tensor]
-
-
 Feeds = dict[str, NDArray[Any]]
 
 
