@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,8 @@ from brushwork.runner import run, sources_of
 from commands import Desk
 
 CPU = torch.device("cpu")
+ABOUT = Path("/proc/cpuinfo")
+PROCESSOR = set(ABOUT.read_text(encoding="utf-8").split()) if ABOUT.is_file() else set[str]()
 
 
 def original(name: str) -> Any:
@@ -90,7 +91,7 @@ def test_the_transformer_is_the_files(astronaut: Tensor, vector: Tensor) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sums are in x86-64's order")
+@pytest.mark.skipif("fma" not in PROCESSOR, reason="sums are in the order of x86-64 with fused products")
 @pytest.mark.parametrize("content, style", [("astronaut", "coffee"), ("coffee", "chelsea")])
 def test_with_its_quantisers_the_transformer_paints_what_onnxruntime_paints(
     content: str, style: str, tmp_path: Path
@@ -102,6 +103,8 @@ def test_with_its_quantisers_the_transformer_paints_what_onnxruntime_paints(
     feeds = feeds_of(picture(content, 384), predict(picture(style, 256)))
     (plain,) = original("arbitrary_transform").run(None, feeds)
     assert np.abs(onnx_reference.painted(path, feeds).numpy() - plain).mean() <= 0.005
+    if not PROCESSOR & {"avx512_vnni", "avx_vnni"}:
+        return  # the fused steps' sums of integers are not exact
     # By default some steps are fused, which moves a variance of the second pair and its picture by 0.013.
     (expected,) = onnx_reference.session(str(path), optimised=True).run(None, feeds)
     fused = onnx_reference.fused(path, tmp_path)
