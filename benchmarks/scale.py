@@ -25,8 +25,9 @@ from torch import Tensor
 
 from brushwork.context import context_for, give_back_freed_memory
 from brushwork.encoders import VGG19
+from brushwork.fields import build
 from brushwork.images import read_picture, resize
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import coverage

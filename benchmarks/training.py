@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from brushwork.context import keep_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
-from brushwork.jobs import build
+from brushwork.fields import build
 from brushwork.painter import paint
 from brushwork.training.gan import Gan
 from brushwork.training.jobs import GanTrain, StyleNetTrain

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from brushwork.jobs import flag
+from brushwork.fields import flag
 from brushwork.surfaces.cli import call
 
 BRUSHWORK = str(Path(sysconfig.get_path("scripts")) / "brushwork")

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import brushwork
-from brushwork.jobs import Stylize, build
+from brushwork.fields import build
+from brushwork.jobs import Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.surfaces import demo
 from commands import BRUSHWORK, Desk, arguments, environment, process

@@ -17,7 +17,8 @@ from torch import Tensor
 from brushwork.context import Context, context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
-from brushwork.jobs import Settings, Stylize, build
+from brushwork.fields import build
+from brushwork.jobs import Settings, Stylize
 from brushwork.optimize.crew import Copies, Crew
 from brushwork.optimize.plan import Hands, Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale

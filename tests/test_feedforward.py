@@ -30,8 +30,9 @@ from brushwork.feedforward.plan import ladder
 from brushwork.feedforward.runtime import RuntimeNet
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
 from brushwork.feedforward.sums import Sums
+from brushwork.fields import build
 from brushwork.images import Picture, read_picture, resize
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.runner import run, sources_of
 from commands import Desk
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brushwork.errors import InputError
-from brushwork.jobs import build
+from brushwork.fields import build
 from brushwork.recipes import names
 from brushwork.training.dcgan import LATENT, Discriminator, Generator, between, latents
 from brushwork.training.gan import (

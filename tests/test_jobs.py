@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from brushwork.encoders import LAYERS
 from brushwork.errors import InputError
-from brushwork.jobs import Settings, Style, Stylize, build, flag, is_network, merge
+from brushwork.fields import build, flag
+from brushwork.jobs import Settings, Style, Stylize, is_network, merge
 from brushwork.recipes import Recipe, names, read_recipe
 
 OWN = ("default", "draft", "fine", "photo-safe")

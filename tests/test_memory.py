@@ -19,8 +19,9 @@ from brushwork.context import Context, _group_memory  # pyright: ignore[reportPr
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
 from brushwork.events import Event, Finished, Replanned, Swept
+from brushwork.fields import build
 from brushwork.images import Picture
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.plan import Plan, Sizes, make_plan

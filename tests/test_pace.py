@@ -9,7 +9,8 @@ import torch
 
 from brushwork.events import Started
 from brushwork.feedforward import pace
-from brushwork.jobs import Stylize, build
+from brushwork.fields import build
+from brushwork.jobs import Stylize
 from brushwork.runner import run
 from commands import Desk
 

@@ -17,8 +17,9 @@ from PIL import Image
 import brushwork
 from brushwork.encode import encode_picture, read_job
 from brushwork.errors import InputError
+from brushwork.fields import build
 from brushwork.images import read_picture
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.outputs import provenance
 from commands import Desk, Value
 

@@ -18,7 +18,8 @@ from brushwork.encoders import VGG19
 from brushwork.errors import InputError
 from brushwork.feedforward.plan import learnt, opacity, strokes
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, read_stylenet
-from brushwork.jobs import Stylize, build
+from brushwork.fields import build
+from brushwork.jobs import Stylize
 from brushwork.losses import Moments
 from brushwork.training.events import Checkpoint, Finished, Looked, Stepped
 from brushwork.training.jobs import StyleNetTrain

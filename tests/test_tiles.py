@@ -18,8 +18,9 @@ from brushwork.encoders import VGG19, winograd
 from brushwork.encoders.vgg19 import LAYERS, reach, smallest_side
 from brushwork.errors import InputError, OutputError
 from brushwork.events import Checkpoint, Event, Finished, Losses, Swept
+from brushwork.fields import build
 from brushwork.images import Picture, resize
-from brushwork.jobs import Settings, Stylize, build
+from brushwork.jobs import Settings, Stylize
 from brushwork.optimize import engine
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target

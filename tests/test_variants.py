@@ -10,7 +10,8 @@ from torch import Tensor
 
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
-from brushwork.jobs import Settings, build
+from brushwork.fields import build
+from brushwork.jobs import Settings
 from brushwork.losses import Moments
 from brushwork.optimize.objective import make_target
 from brushwork.optimize.scales import Scale

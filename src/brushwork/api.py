@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from brushwork.encode import format_of, save_picture, to_image
 from brushwork.errors import InputError
 from brushwork.events import Finished, Losses
+from brushwork.fields import build
 from brushwork.images import Picture, Source
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.outputs import files
 from brushwork.runner import run, sources_of
 

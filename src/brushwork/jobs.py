@@ -1,18 +1,31 @@
 """What a user asks for: frozen, checked when it is built, to JSON and back unchanged.
 
-Every option is written once, here: its name, default, bounds and help. The command line derives its
-flags from these fields (``metavar`` and ``plural`` in ``json_schema_extra`` say how one is typed).
+Every option is written once, here: its name, default, bounds and help.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from brushwork.errors import InputError
+from brushwork.fields import (
+    Degrees,
+    Frozen,
+    LayerWeights,
+    Scales,
+    StyleScale,
+    Weight,
+    build,
+    bytes_of,
+    flag,
+    number,
+    option,
+    several,
+)
 from brushwork.recipes import read_recipe
 
 STARTS = ("content", "recolored", "noise", "style", "feedforward")
@@ -27,66 +40,10 @@ ONE_PASS = {
 BUILTIN = re.compile(r"builtin:(\d+)")
 NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".model")
 
-LAYER = r"block(1|2)_(conv[12]|pool)|block[345]_(conv[1-4]|pool)"
-
-
-def option(help: str, metavar: str | None = None, **more: Any) -> Any:
-    """A job's field with its help; ``metavar`` names its value on the command line."""
-    return Field(description=help, json_schema_extra={"metavar": metavar} if metavar else None, **more)
-
-
-def _weighted(value: object) -> object:
-    """Turn ``["block1_conv1:2", "block2_conv1"]`` into ``{"block1_conv1": 2, "block2_conv1": 1}``."""
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, dict) or not isinstance(value, (list, tuple)):
-        return value
-    pairs = (str(item).rpartition(":") for item in cast("list[object]", value))
-    return {name or weight: (weight if name else 1.0) for name, _, weight in pairs}
-
-
-def _several(value: object) -> object:
-    """One value, or several, as a tuple."""
-    return tuple(cast("list[object]", value)) if isinstance(value, (list, tuple)) else (value,)
-
 
 def is_network(style: str) -> bool:
     """Whether a style is a network's, built in or a file, and no painting."""
     return bool(BUILTIN.fullmatch(style)) or style.lower().endswith(NETWORK_SUFFIXES)
-
-
-def _number(value: object) -> object:
-    """The command line's ``"255"`` as the number."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def _bytes(value: object) -> object:
-    """Read ``4GB`` or ``1500MB`` (powers of ten) as a number of bytes."""
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?B?)", value.strip().upper())
-    if not found:
-        raise ValueError("should be a number of bytes such as 4GB or 1500MB")
-    return round(float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2].rstrip("B")])
-
-
-Layer = Annotated[str, Field(pattern=f"^({LAYER})$")]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-LayerWeights = Annotated[dict[Layer, Weight], BeforeValidator(_weighted), Field(min_length=1)]
-StyleScale = Annotated[float, Field(ge=0.1, le=10)]
-Degrees = Annotated[float, Field(ge=-360, le=360)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Scales = Annotated[
-    dict[Fraction, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
-    BeforeValidator(_weighted),
-    Field(min_length=1),
-]
-
-
-class Frozen(BaseModel):
-    """A model that cannot change and refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Settings(Frozen):
@@ -106,13 +63,13 @@ class Settings(Frozen):
         ge=10,
         le=1000,
     )
-    style_scales: Annotated[tuple[StyleScale, ...], BeforeValidator(_several)] = option(
+    style_scales: Annotated[tuple[StyleScale, ...], BeforeValidator(several)] = option(
         "size of each painting relative to --stroke-size, repeatable: its strokes at several sizes",
         "F",
         default=(1.0,),
         min_length=1,
     )
-    style_rotations: Annotated[tuple[Degrees, ...], BeforeValidator(_several)] = option(
+    style_rotations: Annotated[tuple[Degrees, ...], BeforeValidator(several)] = option(
         "turn of each painting, counterclockwise, repeatable: its strokes in several directions",
         "DEGREES",
         default=(0.0,),
@@ -156,7 +113,7 @@ class Settings(Frozen):
         "total variation: sum of absolute differences, the Keras example's power 1.25, or mean square",
         default="mean",
     )
-    units: Annotated[Literal[1, 255], BeforeValidator(_number)] = option(
+    units: Annotated[Literal[1, 255], BeforeValidator(number)] = option(
         "range in which learning rate, epsilon and total variation are given", default=1
     )
     optimizer: Literal["lbfgs", "adam", "sgd"] = option("what moves the pixels", default="lbfgs")
@@ -307,7 +264,7 @@ class Stylize(Settings):
         default="auto",
     )
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
-    memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(_bytes)] = option(
+    memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(bytes_of)] = option(
         "the most memory to use; with little the picture takes longer and is the same to rounding",
         "4GB|1500MB",
         default=None,
@@ -392,6 +349,16 @@ def _check_one_pass(explicit: dict[str, Any]) -> None:
         )
 
 
+# Options that say the same thing twice: the explicit one unsets the recipe's.
+_OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
+
+
+def merge(recipe: dict[str, Any], explicit: dict[str, Any]) -> dict[str, Any]:
+    """Lay explicit options over a recipe's; ``--size`` unsets its rows, ``--steps`` its epochs."""
+    superseded = {old for new in explicit for old in _OVERRIDES.get(new, [])}
+    return {name: value for name, value in recipe.items() if name not in superseded} | explicit
+
+
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:
     """A recipe's settings; in a file of the user's own a bad one is told with the file's name.
 
@@ -461,75 +428,3 @@ class Export(Frozen):
     )
     output: str | None = option("the file [ART.onnx]", "MODEL.onnx", default=None)
     overwrite: bool = option("replace a file that exists", default=False)
-
-
-# Options that say the same thing twice: the explicit one unsets the recipe's.
-_OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
-
-
-def merge(recipe: dict[str, Any], explicit: dict[str, Any]) -> dict[str, Any]:
-    """Lay explicit options over a recipe's; ``--size`` unsets its rows, ``--steps`` its epochs."""
-    superseded = {old for new in explicit for old in _OVERRIDES.get(new, [])}
-    return {name: value for name, value in recipe.items() if name not in superseded} | explicit
-
-
-Job = TypeVar("Job", bound=Frozen)
-
-
-def build(kind: type[Job], options: dict[str, Any]) -> Job:
-    """Build a job from plain values; a bad one raises InputError with the option, value and limit."""
-    try:
-        return kind.model_validate(options)
-    except ValidationError as error:
-        problems: dict[str, list[Any]] = {}
-        for problem in error.errors():
-            problems.setdefault(str((problem["loc"] or ("",))[0]), []).append(problem)
-        told = [_describe(kind, field, found) for field, found in list(problems.items())[:3]]
-        raise InputError("; ".join(told)) from error
-
-
-def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
-    """What is wrong with one field: ``--option VALUE: why``, with the alternatives that it had."""
-    if not field:
-        return problems[0]["msg"].removeprefix("Value error, ")
-    if problems[0]["type"] == "extra_forbidden":
-        return f"there is no setting {problems[0]['loc'][-1]!r}: see `brushwork stylize --help`"
-    # Of a tuple whose only item is wrong pydantic also says that it is empty.
-    problems = [problem for problem in problems if problem["type"] != "too_short"] or problems
-    why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
-    value = "" if problems[0]["type"] in ("missing", "string_too_short") else f" {_value(problems[0])!s:.80}"
-    return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"
-
-
-def _value(problem: Any) -> object:
-    """What was typed: of a weighted name, name and weight."""
-    field, *inner = problem["loc"]
-    is_weight = len(inner) == 1 and field in ("content_layers", "style_layers", "scales")
-    return f"{inner[0]}:{problem['input']}" if is_weight else problem["input"]
-
-
-def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
-    message = (
-        problem["msg"].removeprefix("Value error, ").replace("Input should", "should").split(", unable")[0]
-    )
-    if problem["type"] == "string_too_short":
-        return "is empty"
-    if problem["type"] != "string_pattern_mismatch":
-        return message
-    if field.endswith("_layers"):
-        return "is no layer of VGG19: block1_conv1 … block5_conv4, or block1_pool … block5_pool"
-    extra = kind.model_fields[field].json_schema_extra
-    return f"should be {extra['metavar']}" if isinstance(extra, dict) else message
-
-
-FLAGS = {
-    "styles": "style",
-    "content_layers": "content-layer",
-    "style_layers": "style-layer",
-    "from_network": "from",
-}
-
-
-def flag(field: str) -> str:
-    """The command-line flag of a field: ``styles`` is typed ``--style``, one painting at a time."""
-    return "--" + FLAGS.get(field, field).replace("_", "-")

@@ -14,8 +14,9 @@ from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Progress, Started
+from brushwork.fields import FLAGS, build, flag
 from brushwork.images import read_picture
-from brushwork.jobs import FLAGS, STARTS, Settings, Stylize, build, flag
+from brushwork.jobs import STARTS, Settings, Stylize
 from brushwork.optimize.engine import Sources, scales_of, trimmed
 from brushwork.optimize.scales import Scale
 from brushwork.recipes import names, read_recipe

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from brushwork.jobs import Frozen, option
+from brushwork.fields import Frozen, option
 
 
 class Wanted(Frozen):

@@ -19,7 +19,7 @@ from typing import Final
 import torch
 
 from brushwork.fetch import cache_folder
-from brushwork.jobs import Frozen
+from brushwork.fields import Frozen
 
 SIDES: Final = (512, 1024, 2048)  # pixels of the long side of pictures of 4:3
 ROUNDS: Final = 3

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad
 
 from brushwork.errors import WeightsError
-from brushwork.jobs import Frozen
+from brushwork.fields import Frozen
 
 FORMAT = "brushwork-stylenet-1"
 EPSILON = 1e-5  # of the normalisation, as in every published network

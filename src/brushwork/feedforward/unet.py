@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from brushwork.errors import WeightsError
-from brushwork.jobs import Frozen
+from brushwork.fields import Frozen
 
 FORMAT = "brushwork-unet-1"
 WIDEST = 8  # times the width: channels of the deepest levels

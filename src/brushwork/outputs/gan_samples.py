@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from brushwork.errors import InputError
-from brushwork.jobs import flag
+from brushwork.fields import flag
 from brushwork.outputs import files, samples
 from brushwork.outputs.training import load_generator
 from brushwork.training.dcgan import Generator, between, latents

@@ -17,8 +17,8 @@ from torch import Tensor
 import brushwork
 from brushwork.encode import encode_picture
 from brushwork.errors import InputError, MissingExtraError, OutputError
+from brushwork.fields import Frozen
 from brushwork.images import Picture
-from brushwork.jobs import Frozen
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files, samples
 from brushwork.outputs.labels import Cell, labelled

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from brushwork.encode import format_of
 from brushwork.errors import OutputError
-from brushwork.jobs import Stylize, flag, is_network
+from brushwork.fields import flag
+from brushwork.jobs import Stylize, is_network
 from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from brushwork.errors import BrushworkError, InputError, OutputError
 from brushwork.events import Checkpoint, Losses
-from brushwork.jobs import Stylize, build
+from brushwork.fields import build
+from brushwork.jobs import Stylize
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files
 from brushwork.outputs.pace import Pace

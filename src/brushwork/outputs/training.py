@@ -12,7 +12,7 @@ from torch import Tensor
 
 import brushwork
 from brushwork.errors import InputError, OutputError
-from brushwork.jobs import Frozen, build
+from brushwork.fields import Frozen, build
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files, samples
 from brushwork.outputs.pace import Pace

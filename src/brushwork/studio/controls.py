@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import gradio as gr
 
-from brushwork.jobs import ONE_PASS, STARTS, Frozen, Settings, Stylize
+from brushwork.fields import Frozen
+from brushwork.jobs import ONE_PASS, STARTS, Settings, Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.orders import OFFERED, usual
 from brushwork.training.jobs import StyleNetTrain

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field
 
 from brushwork.errors import InputError, OutputError
-from brushwork.jobs import Frozen
+from brushwork.fields import Frozen
 from brushwork.outputs import files
 
 ID = re.compile(r"[0-9a-f]{32}")

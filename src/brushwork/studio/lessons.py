@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from brushwork.errors import InputError
-from brushwork.jobs import build, flag
+from brushwork.fields import build, flag
 from brushwork.studio.folder import Folder, Ticket
 from brushwork.training.jobs import StyleNetTrain
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brushwork.jobs import Frozen, option
+from brushwork.fields import Frozen, option
 
 
 class Options(Frozen):

@@ -7,7 +7,8 @@ import shlex
 from typing import Any, cast
 
 from brushwork.errors import InputError
-from brushwork.jobs import BUILTIN, STARTS, Stylize, build, flag
+from brushwork.fields import build, flag
+from brushwork.jobs import BUILTIN, STARTS, Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.folder import Folder, Ticket
 

@@ -19,7 +19,8 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
 from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
-from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations, build
+from brushwork.fields import build
+from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations
 from brushwork.studio.options import Options as Studio
 from brushwork.surfaces import gan, train
 from brushwork.surfaces.crowd import wait_politely

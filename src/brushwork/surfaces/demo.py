@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from brushwork.encode import encode_picture
+from brushwork.fields import build
 from brushwork.images import Picture, read_picture
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.outputs import files, sheets
 from brushwork.painter import paint as paint_style
 from brushwork.surfaces.cli import paint

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from brushwork.errors import InputError
-from brushwork.jobs import build, flag
+from brushwork.fields import build, flag
 from brushwork.surfaces.options import of_model, typed, with_options
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 

@@ -11,7 +11,8 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from brushwork.jobs import Frozen, Settings, flag
+from brushwork.fields import Frozen, flag
+from brushwork.jobs import Settings
 from brushwork.recipes import read_recipe
 
 SHORT = {"output": ["-o"]}

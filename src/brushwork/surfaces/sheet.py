@@ -13,8 +13,9 @@ from torch import Tensor
 from brushwork.context import keep_freed_memory, process_seconds
 from brushwork.encode import encode_picture, format_of
 from brushwork.events import Progress, Started
+from brushwork.fields import build
 from brushwork.images import Picture
-from brushwork.jobs import Stylize, Variations, build
+from brushwork.jobs import Stylize, Variations
 from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files

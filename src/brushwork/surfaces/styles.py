@@ -12,8 +12,9 @@ from brushwork.encode import encode_picture, format_of
 from brushwork.errors import OutputError
 from brushwork.events import Finished
 from brushwork.feedforward.embedded import STYLES
+from brushwork.fields import build
 from brushwork.images import Picture, read_picture
-from brushwork.jobs import Export, Stylize, build
+from brushwork.jobs import Export, Stylize
 from brushwork.outputs import files
 from brushwork.outputs.labels import Cell, labelled
 from brushwork.runner import run, sources_of

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 from cyclopts import App, Parameter
 
 from brushwork.errors import DivergedError, InputError
-from brushwork.jobs import Frozen, Settings, Stylize, build, flag
+from brushwork.fields import Frozen, build, flag
+from brushwork.jobs import Settings, Stylize
 from brushwork.surfaces.options import of_model, typed, with_options
 from brushwork.training.jobs import MakePairs, NetworkFiles, PairedTrain, StyleNetTrain
 

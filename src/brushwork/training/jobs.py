@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from brushwork.errors import InputError
-from brushwork.jobs import Frozen, build, flag, option
+from brushwork.fields import Frozen, build, flag, option, several
 from brushwork.recipes import read_recipe
 
 RECIPES = "brushwork.training.recipes"
@@ -116,10 +116,6 @@ class TrainingFiles(Frozen):
     film_every: int = option("steps between the frames of the film of one latent", "N", default=10, ge=1)
 
 
-def _several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
 class Machine(Frozen):
     """Where and how a training computes."""
 
@@ -186,7 +182,7 @@ class StyleNetTrain(Machine):
     from_network: str | None = option(
         "start from this network instead of random weights", "NET.safetensors", default=None
     )
-    freeze: Annotated[tuple[str, ...], BeforeValidator(_several)] = option(
+    freeze: Annotated[tuple[str, ...], BeforeValidator(several)] = option(
         "layer of --from that stays as it is, repeatable: down, blocks, blocks.0, up, last, *.conv",
         "LAYER",
         default=(),

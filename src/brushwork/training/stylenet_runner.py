@@ -16,8 +16,9 @@ from brushwork.encoders import VGG19
 from brushwork.events import Finished as Painted
 from brushwork.feedforward.files import read_network
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
+from brushwork.fields import build
 from brushwork.images import Picture, read_picture
-from brushwork.jobs import Stylize, build
+from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
 from brushwork.optimize.engine import Sources
 from brushwork.optimize.engine import paint as optimise
