@@ -29,6 +29,7 @@ from brushwork.fields import build
 from brushwork.images import read_picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.crew import Crew
+from brushwork.optimize.plan import GIVEN_BACK, KEPT, LARGE_GIVEN_BACK
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.vault import Vault, scratch
@@ -38,12 +39,16 @@ FULL = (8064, 6048)
 PUBLISHED = ((512 + 2 * 256) / 512) ** 2  # arXiv 2212.13459: inner tiles of 512 with an overlap of 256
 
 
+FREED = {"none": KEPT, "large": LARGE_GIVEN_BACK, "all": GIVEN_BACK}
+
+
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[4.0, 12.0])
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--recompute", action="store_true", help="features are computed anew")
+    parser.add_argument("--freed", choices=FREED, default="large", help="which freed memory is given back")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--pairs",
@@ -76,7 +81,7 @@ def show_coverage(job: Stylize) -> None:
 
 def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
     """One evaluation of the first size; prints its figures as JSON."""
-    give_back_freed_memory()
+    give_back_freed_memory(FREED[given.freed].above)
     context = context_for(job)
     height, width = size_of(given.megapixels[0])
     photo = resize(read_picture(data.coffee()).pixels, height, width, "bicubic")
@@ -182,7 +187,7 @@ def main() -> None:
     for megapixels in given.megapixels:
         line = [sys.executable, str(Path(__file__)), "--one", "--megapixels", str(megapixels)]
         line += ["--tile", str(given.tile), "--threads", str(given.threads)]
-        line += ["--recompute"] if given.recompute else []
+        line += ["--freed", given.freed, *(["--recompute"] if given.recompute else [])]
         found = json.loads(subprocess.run(line, check=True, capture_output=True).stdout)
         area = found["width"] * found["height"] / 1e6
         beyond = (found["peak"] - found["own"]) / 1e9

@@ -62,12 +62,12 @@ def paint(
         state.evaluation if state else 0,
         how(plans[-1], context),
     )
-    if any(plan.tile for plan in plans):
-        give_back_freed_memory()
     crew, losses = Crew.of(encoder, context.devices), UNKNOWN
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
+        if plans[rung].tile:
+            give_back_freed_memory(plans[rung].freed.above)
         fitted = Fitted(job, sources, crew, scale, context, plans[rung])
         planned = sum(s.steps for s in scales)
         for event in _descend(job, fitted, image, done, planned, rung, state):

@@ -44,14 +44,8 @@ def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: C
 def sizes_of(sources: Sources, scale: Scale, context: Context) -> Sizes:
     """What a plan for a scale is made from."""
     photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
-    return Sizes(scale, photo, paintings, _hands(context))
-
-
-def _hands(context: Context) -> Hands:
-    """Those that were asked for; of a single processor with several threads one or two."""
-    count, on_processor = len(context.devices), context.device.type == "cpu"
-    halves = count == 1 and on_processor and torch.get_num_threads() > 1
-    return Hands((1, 2) if halves else (count,), apart=not on_processor)
+    hands = Hands(len(context.devices), apart=context.device.type != "cpu")
+    return Sizes(scale, photo, paintings, hands)
 
 
 @dataclass
@@ -112,7 +106,7 @@ class Fitted:
         self.plan, self.objective = plan, None
         self.vault = Vault(plan.on_disk)  # an optimiser keeps the one that it has
         gc.collect()
-        give_back_freed_memory()
+        give_back_freed_memory(plan.freed.above)
         if self.context.device.type == "cuda":
             torch.cuda.empty_cache()
         yield Replanned(str(plan))

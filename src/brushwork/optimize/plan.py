@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import NamedTuple
 
 from brushwork.encoders.vgg19 import LAYERS, channels, smallest_side
 from brushwork.errors import InputError
@@ -19,15 +20,27 @@ BASE = 690_000_000
 """Bytes of torch and of VGG19's weights with Winograd's matrices."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
-WHOLE, TRANSIENT = 2.0, 512
-"""What the backward pass adds to the features in memory: as much again in one piece, where freed memory is
-kept for the next layer; block 1's two gradients in tiles, where it is given back. Measured from 256² on."""
+WHOLE = 2.0  # what the backward pass of one piece adds to the features in memory: as much again
 RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
 SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
 SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
-TOGETHER = 0.8  # time of two tiles at once, on half of a processor's threads each, over one after another
+SMALL, NEAR = 512, 0.87  # pixels of a tile's side up to which the cache makes it so much faster
 BUSY = 512**2  # pixels below which a tile takes a GPU no less time: assumed
 REDONE, ON_DISK = 1.33, 1.05  # what recomputing and reading from disk multiply the time by
+
+
+class Freed(NamedTuple):
+    """What becomes of freed memory between the layers of a tile, measured with sides of 192 to 1024."""
+
+    above: int  # bytes: larger blocks are given back; the system clears every page that it gives anew
+    holes: int  # bytes between blocks of many sizes
+    transient: int  # bytes a pixel that the backward pass adds to the features
+    time: float
+
+
+KEPT = Freed(2**30, 420_000_000, 830, 1.0)
+LARGE_GIVEN_BACK = Freed(2**24, 260_000_000, 180, 1.15)
+GIVEN_BACK = Freed(2**20, 0, 512, 2.1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class Plan:
     tile: int | None = None  # own pixels of a tile's side; None for one piece
     on_disk: bool = False  # the photo's features and the steps that L-BFGS remembers
     recompute: bool = False  # the backward pass computes features anew
+    freed: Freed = KEPT
     at_once: int = 1  # tiles that are looked at at the same time
     bytes: int = 0
     cost: float = 1.0  # time relative to one piece
@@ -48,21 +62,22 @@ class Plan:
         parts = [f"tiles of {self.tile} px"]
         parts += [f"{self.at_once} at once"] if self.at_once > 1 else []
         parts += ["features computed twice"] if self.recompute else []
+        parts += ["freed memory given back"] if self.freed is GIVEN_BACK else []
         parts += ["the rest on disk"] if self.on_disk else []
         return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class Hands:
-    """How many tiles may be looked at at the same time."""
+    """How many tiles are looked at at the same time."""
 
-    choices: Sequence[int] = (1,)
+    count: int = 1
     apart: bool = False  # each has memory and speed of its own, as GPUs have
 
-    def share(self, at_once: int, tiles: int) -> float:
+    def share(self, tiles: int) -> float:
         """Time of so many tiles relative to one after another; in the last round some may have none."""
-        full = 1 / at_once if self.apart else TOGETHER if at_once > 1 else 1.0
-        return full * math.ceil(tiles / at_once) * at_once / tiles
+        full = 1 / self.count if self.apart else 1.0
+        return full * math.ceil(tiles / self.count) * self.count / tiles
 
 
 @dataclass(frozen=True)
@@ -134,8 +149,11 @@ def _plans(job: Stylize, sizes: Sizes) -> Iterator[Plan]:
     if job.tile is None:
         yield Plan(bytes=_whole(job, sizes))
     sides = SIDES if job.tile is None else (job.tile,)
-    for choice in product(sides, (False, True), (False, True), sizes.hands.choices):
-        yield _tiled(job, sizes, Plan(*choice))
+    # Computing features twice saves too little where freed memory is kept: smaller tiles are faster.
+    ways = [(KEPT, False), (LARGE_GIVEN_BACK, False), (GIVEN_BACK, False), (GIVEN_BACK, True)]
+    for side, on_disk, (freed, again) in product(sides, (False, True), ways):
+        if freed is not KEPT or side >= SMALL:  # below, few blocks are large
+            yield _tiled(job, sizes, Plan(side, on_disk, again, freed, sizes.hands.count))
 
 
 def _whole(job: Stylize, sizes: Sizes) -> int:
@@ -152,22 +170,25 @@ def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     layers = [*job.content_layers, *job.style_layers]
     height, width = sizes.scale.height, sizes.scale.width
     tiles, area, looked_at = coverage(height, width, plan.tile, layers, wrap=job.tileable)
-    # The paintings are looked at in tiles of the same size, and may have larger ones.
-    area = max(area, min(plan.tile + 160, sizes.scale.long_side) ** 2)
-    a_pixel = (_stored(job) + TRANSIENT) * (RECOMPUTED if plan.recompute else 1)
+    paintings = [each for size in sizes.paintings for each in variant_sizes(job, size, sizes.scale)]
+    # They are looked at in tiles of the same size.
+    area = max(area, *(coverage(*each, plan.tile, layers)[1] for each in paintings))
+    a_pixel = (_stored(job) + plan.freed.transient) * (RECOMPUTED if plan.recompute else 1)
     looked_at = max(looked_at, tiles * BUSY if sizes.hands.apart else 0)
     a_pixel += 2 * VECTOR if plan.at_once > 1 else 0  # gradients that wait for their turn
     together = 1 if sizes.hands.apart else plan.at_once
-    total = BASE + _pictures(job, sizes) + together * area * a_pixel
+    total = BASE + _pictures(job, sizes) + together * area * a_pixel + plan.freed.holes
     if not plan.on_disk:
         total += _remembered(job, sizes) + sizes.pixels * _kept(job)
     cost = (
         SECOND_PASS
+        * (NEAR if plan.tile <= SMALL else 1)
         * looked_at
         / sizes.pixels
-        * sizes.hands.share(plan.at_once, tiles)
+        * sizes.hands.share(tiles)
         * (REDONE if plan.recompute else 1)
         * (ON_DISK if plan.on_disk else 1)
+        * plan.freed.time
     )
     return replace(plan, bytes=round(total), cost=cost)
 
