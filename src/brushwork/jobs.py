@@ -69,6 +69,10 @@ class Settings(Frozen):
         default=(1.0,),
         min_length=1,
     )
+    style_enlarge: bool = option(
+        "enlarge paintings of fewer pixels than their strokes would take; else these are smaller and crisp",
+        default=True,
+    )
     style_rotations: Annotated[tuple[Degrees, ...], BeforeValidator(several)] = option(
         "turn of each painting, counterclockwise, repeatable: its strokes in several directions",
         "DEGREES",

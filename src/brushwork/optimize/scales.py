@@ -87,11 +87,13 @@ def style_size(
     """Height and width at which a painting of (height, width) is measured for a scale.
 
     Its long side is the picture's times ``stroke_size``, so strokes keep their proportion at every size;
-    ``relative`` is one of ``style_scales``.
+    ``relative`` is one of ``style_scales``. Enlarged ones teach that paint is soft: a job may do without.
     """
     factor = settings.stroke_size / 100 * relative
     if settings.style_shape == "photo":
         return max(1, round(scale.height * factor)), max(1, round(scale.width * factor))
     whole = math.floor if settings.size_rounding == "floor" else round
     size, longest = scale.long_side * factor, max(painting)
+    if not settings.style_enlarge:
+        size = min(size, longest)
     return max(1, whole(painting[0] * size / longest)), max(1, whole(painting[1] * size / longest))
