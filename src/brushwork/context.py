@@ -137,7 +137,7 @@ def _bfloat16_pays() -> bool:
     """Whether bfloat16 products are at least 1.5 times as fast as float32's: what Winograd makes up for.
 
     Having the instructions is not enough: a Sapphire Rapids whose AMX was hidden ran them at 161 GFLOP/s
-    and float32 at 299. Takes some 50 ms.
+    and float32 at 299. Takes some 20 ms.
     """
     with threads(1):
         fast, slow = (_seconds_of_product(dtype) for dtype in (torch.bfloat16, torch.float32))

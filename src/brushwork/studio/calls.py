@@ -21,7 +21,6 @@ def offer(desk: Desk) -> None:
 
 
 def _offer_work(desk: Desk) -> None:
-
     def upload(file: dict[str, Any], request: gr.Request) -> str:
         """Take in a picture; returns its id."""
         with telling():

@@ -13,7 +13,7 @@ from brushwork.errors import InputError
 from brushwork.jobs import Stylize
 from brushwork.studio import samples
 from brushwork.studio.folder import Folder, Ticket, Upload, draw_id
-from brushwork.studio.lessons import FEWEST, lesson_of
+from brushwork.studio.lessons import lesson_of
 from brushwork.studio.options import Options
 from brushwork.studio.orders import job_of
 from brushwork.studio.painter import Painter
@@ -97,12 +97,7 @@ class Desk:
         )
         lesson_of(ticket, self.folder, self._machine, self.options.photos)
         if photos:
-            uploads = [self.folder.upload(id, owner) for id in dict.fromkeys(photos)]
-            if len(uploads) < FEWEST:
-                raise InputError(
-                    f"one photo is not enough to learn from: give {FEWEST} for a look, or hundreds"
-                )
-            self.folder.collect(ticket.id, uploads)
+            self.folder.collect(ticket.id, [self.folder.upload(id, owner) for id in dict.fromkeys(photos)])
         try:
             self.queue.add(ticket)
         except InputError:

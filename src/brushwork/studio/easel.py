@@ -10,38 +10,27 @@ from gradio.components import Component
 
 from brushwork.errors import InputError
 from brushwork.studio import samples, stage
+from brushwork.studio.bench import RAW, TICK, Bench
 from brushwork.studio.controls import ADVANCED, MAIN, Control, asked, control, shown
-from brushwork.studio.desk import Desk, Status
+from brushwork.studio.desk import Status
 from brushwork.studio.folder import draw_id
-from brushwork.studio.materials import Materials, id_of, ids_of, offer
+from brushwork.studio.materials import id_of, ids_of, offer
 from brushwork.studio.orders import usual
 from brushwork.studio.queue import OPEN
-from brushwork.studio.telling import QUIET, owner, telling
+from brushwork.studio.telling import owner, telling
 
 NAMES = (*MAIN, *ADVANCED)
-TICK = 1.0  # seconds between two looks at a job
 
 
-class Easel:
+class Easel(Bench):
     """The tab in which one picture is made."""
-
-    def __init__(self, desk: Desk) -> None:
-        self.desk, self.taken = desk, Materials(desk)
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay out the tab and wire it."""
         # Two, so that an answer about the one never puts back an older state of the other.
         self.kept = gr.BrowserState({}, storage_key="brushwork", secret="brushwork")
         self.own = gr.BrowserState({}, storage_key="brushwork-job", secret="brushwork")
-        self.job, self.seen = gr.State(""), gr.State(0)
-        with gr.Row(elem_classes="bw-easel"):
-            with gr.Column(min_width=0, elem_classes="bw-materials"):
-                self._lay_out_materials()
-            with gr.Column(min_width=0, elem_classes="bw-picture"):
-                self._lay_out_picture()
-            with gr.Column(min_width=0, elem_classes="bw-controls"):
-                self._lay_out_controls()
-        self.clock = gr.Timer(TICK, active=False)
+        self._lay_out()
         self._wire(blocks)
 
     def _lay_out_materials(self) -> None:
@@ -73,7 +62,6 @@ class Easel:
     # --------------------------------------------------------------------------------------------- wiring
 
     def _wire(self, blocks: gr.Blocks) -> None:
-        raw: dict[str, Any] = {**QUIET, "preprocess": False}
         self.materials = [self.photo, self.paintings, *self.controls]
         self.shows = [
             self.job,
@@ -90,22 +78,20 @@ class Easel:
             (self.paintings, self._take_paintings, self.painting_samples, self._sample_painting),
         )
         for place, take, offered, choose in pictures:
-            self.changed(place.upload(take, place, place, **raw).success)
-            self.changed(offered.input(choose, offered, place, **raw).success)
-        self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **raw)
+            self.changed(place.upload(take, place, place, **RAW).success)
+            self.changed(offered.input(choose, offered, place, **RAW).success)
+        self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **RAW)
         for part in self.controls:
             self.changed(_edited(part))
-        self.paint.click(self._paint, {*self.materials, self.own}, [self.kept, self.own, *self.shows], **raw)
-        self.stop.click(self._stop, self.job, self.news, **raw)
-        self.go_on.click(self._go_on, self.job, self.shows, **raw)
-        self.clock.tick(self._look, [self.job, self.seen], self.shows, **raw)
+        self.paint.click(self._paint, {*self.materials, self.own}, [self.kept, self.own, *self.shows], **RAW)
+        self._wire_job()
         blocks.load(
-            self._restore, [self.kept, self.own], [self.kept, self.own, *self.materials, *self.shows], **raw
+            self._restore, [self.kept, self.own], [self.kept, self.own, *self.materials, *self.shows], **RAW
         )
 
     def changed(self, event: Any) -> None:
         """After this event: remember what the page asks for, and show a first picture of it."""
-        raw: dict[str, Any] = {**QUIET, "preprocess": False, "trigger_mode": "always_last"}
+        raw: dict[str, Any] = {**RAW, "trigger_mode": "always_last"}
         kept = event(self._remember, {*self.materials}, self.kept, **raw)
         kept.success(self._sketch, {*self.materials, self.job}, [self.stage, self.news], **raw)
 
@@ -192,10 +178,7 @@ class Easel:
         values = kept.get("values") or []
         if len(values) != len(NAMES):  # kept by another version
             values = [gr.skip()] * len(NAMES)
-        try:
-            shows = self._shows(own.get("job") or "", 0, request)
-        except gr.Error:
-            shows = [gr.skip()] * len(self.shows)
+        shows = self._shows_or_skips(own.get("job") or "", request)
         # What there is nothing of is left alone: someone may have been quick.
         return [kept, own, photo or gr.skip(), paintings or gr.skip(), *values, *shows]
 
@@ -232,20 +215,6 @@ class Easel:
             upload = self.desk.folder.upload(network, owner(request))
         values = [1.0 if name == "strength" else gr.skip() for name in NAMES]
         return [gr.Tabs(selected="paint"), [(self.taken.small(upload.id), "network")], *values]
-
-    def _stop(self, id: str, request: gr.Request) -> str:
-        with telling():
-            self.desk.stop(id, owner(request))
-        return stage.words("Stopping …")
-
-    def _go_on(self, id: str, request: gr.Request) -> list[Any]:
-        with telling():
-            self.desk.go_on(id, owner(request))
-        return self._shows(id, 0, request)
-
-    def _look(self, id: str, seen: int, request: gr.Request) -> list[Any]:
-        """What has happened since the last look."""
-        return self._shows(id, seen, request) if id else [gr.skip()] * len(self.shows)
 
     def _shows(self, id: str, seen: int, request: gr.Request) -> list[Any]:
         with telling():

@@ -40,6 +40,11 @@ class Upload(Frozen):
     width: int  # of a network's: its painting's
     height: int
 
+    @property
+    def title(self) -> str:
+        """The name to read: without its ending."""
+        return self.name.rpartition(".")[0].replace("_", " ") or self.name
+
 
 class Ticket(Frozen):
     """A job in the studio: whose it is, what it asks for and how far it came."""

@@ -24,9 +24,12 @@ def lesson_of(ticket: Ticket, folder: Folder, machine: dict[str, Any], photos: s
     """
     options = {name: value for name, value in ticket.options.items() if value is not None}
     style = folder.upload(str(options.pop("style", "")), ticket.owner)
-    own = folder.job_folder(ticket.id) / "photos" if options.pop("photos", None) else photos
+    given = set(options.pop("photos", ()))
+    own = folder.job_folder(ticket.id) / "photos" if given else photos
     for name in options.keys() - {*OFFERED}:
         raise InputError(f"there is no setting {name!r} for a training in the studio")
+    if len(given) == 1:
+        raise InputError(f"one photo is not enough to learn from: give {FEWEST} for a look, or hundreds")
     if own is None:
         raise InputError(
             f"drop photos to learn from: {FEWEST} at least for a look, hundreds for a good network"

@@ -10,11 +10,11 @@ from gradio.components import Component
 
 from brushwork.errors import InputError
 from brushwork.studio import lessons, samples, stage
+from brushwork.studio.bench import RAW, TICK, Bench
 from brushwork.studio.controls import Control, asked_lesson, lesson_control
-from brushwork.studio.desk import Desk, Status
-from brushwork.studio.easel import TICK
+from brushwork.studio.desk import Status
 from brushwork.studio.folder import Ticket, draw_id
-from brushwork.studio.materials import Materials, id_of, ids_of, offer
+from brushwork.studio.materials import id_of, ids_of, offer
 from brushwork.studio.queue import OPEN
 from brushwork.studio.telling import QUIET, owner, telling
 
@@ -27,26 +27,14 @@ EMPTY = (
 PHOTOS = "Photos to learn from: hundreds, of all kinds"
 
 
-class School:
+class School(Bench):
     """The tab in which networks are trained."""
-
-    def __init__(self, desk: Desk) -> None:
-        self.desk, self.taken = desk, Materials(desk)
 
     def build(self, tab: gr.Tab) -> None:
         """Lay out the tab and wire it; what it shows is asked for when the tab is chosen, not before."""
         self.kept = gr.BrowserState({}, storage_key="brushwork-training", secret="brushwork")
-        self.job, self.seen, self.ids = gr.State(""), gr.State(0), gr.State(list[str]())
-        with gr.Row(elem_classes="bw-easel"):
-            with gr.Column(min_width=0, elem_classes="bw-materials"):
-                self._lay_out_materials()
-            with gr.Column(min_width=0, elem_classes="bw-picture"):
-                self._lay_out_picture()
-            with gr.Column(min_width=0, elem_classes="bw-controls"):
-                self.controls: list[Control] = [lesson_control(name) for name in MAIN]
-                with gr.Accordion("Advanced", open=False):
-                    self.controls += [lesson_control(name) for name in NAMES if name not in MAIN]
-        self.clock = gr.Timer(TICK, active=False)
+        self.ids = gr.State(list[str]())
+        self._lay_out()
         self._wire(tab)
 
     def _lay_out_materials(self) -> None:
@@ -60,6 +48,11 @@ class School:
             label=PHOTOS + host, interactive=True, file_types=["image"], columns=5, height=210, buttons=[],
             elem_id="train-photos", allow_preview=False, sources=["upload"],
         )  # fmt: skip
+
+    def _lay_out_controls(self) -> None:
+        self.controls: list[Control] = [lesson_control(name) for name in MAIN]
+        with gr.Accordion("Advanced", open=False):
+            self.controls += [lesson_control(name) for name in NAMES if name not in MAIN]
 
     def _lay_out_picture(self) -> None:
         self.stage = gr.HTML(EMPTY, elem_id="train-stage")
@@ -84,24 +77,21 @@ class School:
     # --------------------------------------------------------------------------------------------- wiring
 
     def _wire(self, tab: gr.Tab) -> None:
-        raw: dict[str, Any] = {**QUIET, "preprocess": False}
         self.materials = [self.painting, self.photos, *self.controls]
         buttons = [self.stop, self.go_on, self.use, self.download, self.delete, self.sure]
         self.shows = [self.job, self.seen, self.stage, self.news, *buttons, self.command, self.clock]
         self.lists = [self.ids, self.networks]
-        self.painting.upload(self.taken.take, self.painting, self.painting, **raw)
-        self.painting_samples.input(self.taken.sample, self.painting_samples, self.painting, **raw)
-        self.photos.upload(self._take_photos, self.photos, [self.photos, self.news], **raw)
-        started = self.train.click(self._train, {*self.materials, self.kept}, [self.kept, *self.shows], **raw)
-        started.success(self.list, None, self.lists, **raw)
-        self.stop.click(self._stop, self.job, self.news, **raw)
-        self.go_on.click(self._go_on, self.job, self.shows, **raw)
+        self.painting.upload(self.taken.take, self.painting, self.painting, **RAW)
+        self.painting_samples.input(self.taken.sample, self.painting_samples, self.painting, **RAW)
+        self.photos.upload(self._take_photos, self.photos, [self.photos, self.news], **RAW)
+        started = self.train.click(self._train, {*self.materials, self.kept}, [self.kept, *self.shows], **RAW)
+        started.success(self.hang, None, self.lists, **RAW)
         self.delete.click(lambda: gr.update(visible=True), None, self.sure, **QUIET)
-        self.sure.click(self._delete, self.job, self.shows, **raw).success(self.list, None, self.lists, **raw)
+        self.sure.click(self._delete, self.job, self.shows, **RAW).success(self.hang, None, self.lists, **RAW)
         self.networks.select(self._choose, self.ids, self.shows, **QUIET)
-        self.clock.tick(self._look, [self.job, self.seen], self.shows, **raw)
-        tab.select(self._return, [self.job, self.kept], self.shows, **raw)
-        tab.select(self.list, None, self.lists, **QUIET)
+        self._wire_job()
+        tab.select(self._return, [self.job, self.kept], self.shows, **RAW)
+        tab.select(self.hang, None, self.lists, **QUIET)
 
     # ----------------------------------------------------------------------------------------- the answers
 
@@ -133,47 +123,29 @@ class School:
             ticket = self.desk.train(style, ids_of(values[self.photos]), options, **whose)
         return [kept | {"job": ticket.id}, *self._shows(ticket.id, 0, request)]
 
-    def list(self, request: gr.Request) -> list[Any]:
+    def hang(self, request: gr.Request) -> list[Any]:
         """The trainings that there are, the newest first."""
         tickets = self.desk.folder.tickets(owner(request), "network")
         shown = [(self.taken.small(ticket.options["style"]), self._named(ticket)) for ticket in tickets]
         return [[ticket.id for ticket in tickets], gr.update(value=shown, visible=bool(shown))]
 
     def _named(self, ticket: Ticket) -> str:
-        """A training by its painting and when it began."""
+        """A training by its painting."""
         with telling():
-            painting = self.desk.folder.upload(ticket.options["style"], ticket.owner).name
-        return painting.rpartition(".")[0].replace("_", " ") or painting
+            return self.desk.folder.upload(ticket.options["style"], ticket.owner).title
 
     def _choose(self, ids: list[str], event: gr.SelectData, request: gr.Request) -> list[Any]:
         return self._shows(ids[event.index], 0, request)
 
     def _return(self, id: str, kept: dict[str, Any] | None, request: gr.Request) -> list[Any]:
         """The training that is looked at, or else what this browser began last."""
-        try:
-            return self._shows(id or (kept or {}).get("job") or "", 0, request)
-        except gr.Error:
-            return [gr.skip()] * len(self.shows)
-
-    def _stop(self, id: str, request: gr.Request) -> str:
-        with telling():
-            self.desk.stop(id, owner(request))
-        return stage.words("Stopping …")
-
-    def _go_on(self, id: str, request: gr.Request) -> list[Any]:
-        with telling():
-            self.desk.go_on(id, owner(request))
-        return self._shows(id, 0, request)
+        return self._shows_or_skips(id or (kept or {}).get("job") or "", request)
 
     def _delete(self, id: str, request: gr.Request) -> list[Any]:
         with telling():
             self.desk.delete(id, owner(request))
         gone = gr.update(visible=False)
         return ["", 0, EMPTY, stage.words("Deleted."), *[gone] * 6, gone, gr.Timer(TICK, active=False)]
-
-    def _look(self, id: str, seen: int, request: gr.Request) -> list[Any]:
-        """What has happened since the last look."""
-        return self._shows(id, seen, request) if id else [gr.skip()] * len(self.shows)
 
     def _shows(self, id: str, seen: int, request: gr.Request) -> list[Any]:
         with telling():

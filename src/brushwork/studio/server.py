@@ -99,8 +99,8 @@ def _serve_pictures(app: FastAPI, desk: Desk) -> None:
     @app.get("/studio/job/{id}/network.safetensors")
     def network(id: str, request: Request) -> Response:
         def find() -> Path:
-            upload = desk.folder.upload(id, owner(request))
-            return desk.folder.upload_file(upload)
+            ticket = desk.folder.ticket(id, owner(request))
+            return desk.folder.upload_file(desk.folder.upload(ticket.id, ticket.owner))
 
         return _file(find, "network.safetensors")
 

@@ -82,9 +82,9 @@ class Wall:
         ids = [ticket.options["content"], *ticket.options["styles"]]
         with telling():
             names = [
-                id if BUILTIN.fullmatch(id) else self.desk.folder.upload(id, ticket.owner).name for id in ids
+                id if BUILTIN.fullmatch(id) else self.desk.folder.upload(id, ticket.owner).title for id in ids
             ]
-        return " × ".join(name.rpartition(".")[0].replace("_", " ") or name for name in names)
+        return " × ".join(names)
 
     def _choose(
         self, ids: list[str], before: str, compare: bool, event: gr.SelectData, request: gr.Request
