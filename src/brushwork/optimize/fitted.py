@@ -90,6 +90,8 @@ class Fitted:
     ) -> Generator[Swept, None, Evaluation]:
         if self.objective is None:
             self.objective = self._make()
+        if self.plan.tile:  # what an evaluation left in holes is given back before the next
+            give_back_freed_memory(self.plan.freed.above)
         sweep = self.objective.sweep(image, begun)
         while True:
             try:

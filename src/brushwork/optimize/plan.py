@@ -38,8 +38,8 @@ class Freed(NamedTuple):
     time: float
 
 
-KEPT = Freed(2**30, 420_000_000, 830, 1.0)
-LARGE_GIVEN_BACK = Freed(2**24, 260_000_000, 180, 1.15)
+KEPT = Freed(2**30, 520_000_000, 830, 1.0)
+LARGE_GIVEN_BACK = Freed(2**24, 400_000_000, 180, 1.15)
 GIVEN_BACK = Freed(2**20, 0, 512, 2.1)
 
 
