@@ -180,9 +180,14 @@ def test_a_training_is_there_after_a_reload_and_can_be_stopped_and_deleted(
         page = opened(context.new_page(), server.url)
         begin(page, painting_file, photos, 100_000)
         expect(page.locator("#train-news")).to_contain_text("steps done", timeout=PATIENCE)
+        asked = list[str]()
+        page.on("request", lambda request: asked.append(request.url))
         page.reload()
         page.get_by_role("tab", name="Train").click()
         expect(page.locator("#train-news")).to_contain_text("steps done", timeout=PATIENCE)
+        # An event that joins Gradio's queue as its stream of answers closes is never answered.
+        assert any("/run/" in url for url in asked)
+        assert not any("queue/join" in url for url in asked)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.locator("#train-stop").click()
         expect(page.locator("#train-news")).to_contain_text("Stopped", timeout=PATIENCE)

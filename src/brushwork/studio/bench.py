@@ -10,7 +10,7 @@ import gradio as gr
 from brushwork.studio import stage
 from brushwork.studio.desk import Desk
 from brushwork.studio.materials import Materials
-from brushwork.studio.telling import QUIET, owner, telling
+from brushwork.studio.telling import QUIET, SILENT, owner, telling
 
 TICK = 1.0  # seconds between two looks at a job
 RAW: dict[str, Any] = {**QUIET, "preprocess": False}
@@ -44,7 +44,7 @@ class Bench(ABC):
     def _wire_job(self) -> None:
         self.stop.click(self._stop, self.job, self.news, **RAW)
         self.go_on.click(self._go_on, self.job, self.shows, **RAW)
-        self.clock.tick(self._look, [self.job, self.seen], self.shows, **RAW)
+        self.clock.tick(self._look, [self.job, self.seen], self.shows, **SILENT)
 
     @abstractmethod
     def _lay_out_materials(self) -> None: ...

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from brushwork.errors import InputError
+from brushwork.errors import BrushworkError, InputError
+from brushwork.jobs import Stylize
 from brushwork.studio import samples, stage
 from brushwork.studio.bench import RAW, TICK, Bench
 from brushwork.studio.controls import ADVANCED, MAIN, Control, asked, control, shown
@@ -17,9 +17,10 @@ from brushwork.studio.folder import draw_id
 from brushwork.studio.materials import id_of, ids_of, offer
 from brushwork.studio.orders import usual
 from brushwork.studio.queue import OPEN
-from brushwork.studio.telling import owner, telling
+from brushwork.studio.telling import SILENT, owner, sentence, telling
 
 NAMES = (*MAIN, *ADVANCED)
+IMPRESSION = "A first impression. Paint makes the real picture"
 
 
 class Easel(Bench):
@@ -79,21 +80,25 @@ class Easel(Bench):
         )
         for place, take, offered, choose in pictures:
             self.changed(place.upload(take, place, place, **RAW).success)
-            self.changed(offered.input(choose, offered, place, **RAW).success)
-        self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **RAW)
+            self.changed(offered.input(choose, offered, place, **SILENT).success)
+        self.controls[NAMES.index("recipe")].input(self._recipe, {*self.controls}, self.controls, **SILENT)
         for part in self.controls:
             self.changed(_edited(part))
         self.paint.click(self._paint, {*self.materials, self.own}, [self.kept, self.own, *self.shows], **RAW)
         self._wire_job()
         blocks.load(
-            self._restore, [self.kept, self.own], [self.kept, self.own, *self.materials, *self.shows], **RAW
+            self._restore,
+            [self.kept, self.own],
+            [self.kept, self.own, *self.materials, *self.shows],
+            **SILENT,
         )
 
     def changed(self, event: Any) -> None:
         """After this event: remember what the page asks for, and show a first picture of it."""
-        raw: dict[str, Any] = {**RAW, "trigger_mode": "always_last"}
-        kept = event(self._remember, {*self.materials}, self.kept, **raw)
-        kept.success(self._sketch, {*self.materials, self.job}, [self.stage, self.news], **raw)
+        last: dict[str, Any] = {**SILENT, "trigger_mode": "always_last"}
+        kept = event(self._remember, {*self.materials}, self.kept, **last)
+        drawn = kept.success(self._sketch, {*self.materials, self.job}, [self.stage, self.news], **last)
+        drawn.success(self._foretell, {*self.materials, self.job}, self.news, **last)
 
     # ----------------------------------------------------------------------------------------- the answers
 
@@ -129,28 +134,36 @@ class Easel(Bench):
             controls["engine"] = "feedforward"
         return content, styles, asked(controls)
 
-    def _sketch(self, values: dict[Component, Any], request: gr.Request) -> Iterator[Any]:
-        """The first picture, and then what the painting will take."""
-        has_both = id_of(values[self.photo]) and ids_of(values[self.paintings])
-        if not has_both or self._is_painting(values[self.job], request):
-            yield gr.skip(), gr.skip()
-            return
-        with telling():
-            content, styles, options = self._asked(values)
-            whose = {"owner": owner(request), "session": ""}
-            _, job = self.desk.ticket(content, styles, options, **whose)
+    def _sketch(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
+        """The first picture."""
+        try:
+            if not (job := self._meant(values, request)):
+                return [gr.skip(), gr.skip()]
             id = self.desk.sketches.draw(job)
-        ratio = self.desk.ratio(content, owner(request))
-        yield (
-            stage.picture(f"studio/sketch/{id}.webp", "a first impression", ratio),
-            stage.words("A first impression. Paint makes the real picture."),
-        )
-        with telling():
-            took = self.desk.sketches.foretell(job)
-        yield gr.skip(), stage.words(f"A first impression. Paint makes the real picture: {took}.")
+            ratio = self.desk.ratio(id_of(values[self.photo]) or "", owner(request))
+        except BrushworkError as error:
+            return [gr.skip(), stage.words(sentence(error), trouble=True)]
+        picture = stage.picture(f"studio/sketch/{id}.webp", "a first impression", ratio)
+        return [picture, stage.words(IMPRESSION + ".")]
 
-    def _is_painting(self, id: str, request: gr.Request) -> bool:
-        return bool(id) and self.desk.status(id, owner(request)).state in OPEN
+    def _foretell(self, values: dict[Component, Any], request: gr.Request) -> Any:
+        """What the painting will take."""
+        try:
+            if not (job := self._meant(values, request)):
+                return gr.skip()
+            return stage.words(f"{IMPRESSION}: {self.desk.sketches.foretell(job)}.")
+        except BrushworkError as error:
+            return stage.words(sentence(error), trouble=True)
+
+    def _meant(self, values: dict[Component, Any], request: gr.Request) -> Stylize | None:
+        """The job that the page asks for; None while pictures are missing or one is being painted."""
+        if not (id_of(values[self.photo]) and ids_of(values[self.paintings])):
+            return None
+        if (id := values[self.job]) and self.desk.status(id, owner(request)).state in OPEN:
+            return None
+        content, styles, options = self._asked(values)
+        _, job = self.desk.ticket(content, styles, options, owner=owner(request), session="")
+        return job
 
     def _paint(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
         own = {"session": draw_id()} | (values[self.own] or {})

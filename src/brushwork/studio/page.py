@@ -11,7 +11,7 @@ from brushwork.studio import calls
 from brushwork.studio.desk import Desk
 from brushwork.studio.easel import Easel
 from brushwork.studio.school import School
-from brushwork.studio.telling import QUIET
+from brushwork.studio.telling import QUIET, SILENT
 from brushwork.studio.wall import Wall
 
 CSS = files("brushwork.studio").joinpath("page.css").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def build(desk: Desk) -> gr.Blocks:
             with gr.Tab("Train", id="train") as training:
                 school.build(training)
         taken_up = [tabs, *easel.materials, *easel.shows]
-        gallery.select(wall.hang, None, wall.lists, **QUIET)
+        gallery.select(wall.hang, None, wall.lists, **SILENT)
         wall.change.click(easel.take_up, wall.chosen, taken_up, **QUIET)
         wall.repeat.click(easel.repeat, [wall.chosen, easel.own], [easel.own, *taken_up], **QUIET)
         chosen = school.use.click(

@@ -16,7 +16,7 @@ from brushwork.studio.desk import Status
 from brushwork.studio.folder import Ticket, draw_id
 from brushwork.studio.materials import id_of, ids_of, offer
 from brushwork.studio.queue import OPEN
-from brushwork.studio.telling import QUIET, owner, telling
+from brushwork.studio.telling import QUIET, SILENT, owner, telling
 
 MAIN = ("steps", "crop", "style_size", "adjustable")
 NAMES = (*MAIN, *(name for name in lessons.OFFERED if name not in MAIN))
@@ -82,16 +82,18 @@ class School(Bench):
         self.shows = [self.job, self.seen, self.stage, self.news, *buttons, self.command, self.clock]
         self.lists = [self.ids, self.networks]
         self.painting.upload(self.taken.take, self.painting, self.painting, **RAW)
-        self.painting_samples.input(self.taken.sample, self.painting_samples, self.painting, **RAW)
+        self.painting_samples.input(self.taken.sample, self.painting_samples, self.painting, **SILENT)
         self.photos.upload(self._take_photos, self.photos, [self.photos, self.news], **RAW)
         started = self.train.click(self._train, {*self.materials, self.kept}, [self.kept, *self.shows], **RAW)
-        started.success(self.hang, None, self.lists, **RAW)
-        self.delete.click(lambda: gr.update(visible=True), None, self.sure, **QUIET)
-        self.sure.click(self._delete, self.job, self.shows, **RAW).success(self.hang, None, self.lists, **RAW)
+        started.success(self.hang, None, self.lists, **SILENT)
+        self.delete.click(lambda: gr.update(visible=True), None, self.sure, **SILENT)
+        self.sure.click(self._delete, self.job, self.shows, **RAW).success(
+            self.hang, None, self.lists, **SILENT
+        )
         self.networks.select(self._choose, self.ids, self.shows, **QUIET)
         self._wire_job()
-        tab.select(self._return, [self.job, self.kept], self.shows, **RAW)
-        tab.select(self.hang, None, self.lists, **QUIET)
+        tab.select(self._return, [self.job, self.kept], self.shows, **SILENT)
+        tab.select(self.hang, None, self.lists, **SILENT)
 
     # ----------------------------------------------------------------------------------------- the answers
 

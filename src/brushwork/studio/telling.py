@@ -12,6 +12,10 @@ from brushwork.errors import BrushworkError
 from brushwork.studio.guard import EVERYBODY
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# For what the page asks by itself, often several things at once: an event that joins Gradio's queue while its
+# stream of answers is being closed is never answered (4 of 40 reloads on a busy machine). Mistakes of these
+# are not shown by Gradio.
+SILENT: dict[str, Any] = {**QUIET, "queue": False, "preprocess": False}
 
 
 @contextmanager
@@ -20,8 +24,13 @@ def telling() -> Generator[None]:
     try:
         yield
     except BrushworkError as error:
-        text = str(error)
-        raise gr.Error(text[:1].upper() + text[1:], print_exception=False, title="") from error
+        raise gr.Error(sentence(error), print_exception=False, title="") from error
+
+
+def sentence(error: BrushworkError) -> str:
+    """A mistake as the page says it."""
+    text = str(error)
+    return text[:1].upper() + text[1:]
 
 
 def owner(request: gr.Request) -> str:

@@ -11,7 +11,7 @@ from brushwork.studio import orders, stage
 from brushwork.studio.controls import label
 from brushwork.studio.desk import Desk
 from brushwork.studio.folder import Ticket
-from brushwork.studio.telling import QUIET, owner, telling
+from brushwork.studio.telling import QUIET, SILENT, owner, telling
 
 NOTHING = "What you paint is kept here."
 
@@ -67,8 +67,8 @@ class Wall:
         ]
         self.lists = [self.ids, self.pictures]
         self.pictures.select(self._choose, [self.ids, self.chosen, self.compare], shows, **QUIET)
-        self.delete.click(lambda: gr.update(visible=True), None, self.sure, **QUIET)
-        self.sure.click(self._delete, self.chosen, shows, **QUIET).then(self.hang, None, self.lists, **QUIET)
+        self.delete.click(lambda: gr.update(visible=True), None, self.sure, **SILENT)
+        self.sure.click(self._delete, self.chosen, shows, **QUIET).then(self.hang, None, self.lists, **SILENT)
 
     def hang(self, request: gr.Request) -> tuple[list[str], list[tuple[str, str]]]:
         """The results that there are, the newest first."""
