@@ -42,8 +42,8 @@ def seconds(work: Callable[[], object]) -> float:
 CONVOLUTIONS = (
     "aten::mkldnn_convolution",
     "aten::convolution_backward",
-    "_Convolution",
-    "_ConvolutionBackward",
+    "_WinogradReLU",
+    "_WinogradReLUBackward",
 )
 
 

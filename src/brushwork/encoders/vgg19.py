@@ -153,7 +153,7 @@ class VGG19:
     def _convolve(self, name: str, x: Tensor, *, last: bool) -> Tensor:
         weight, bias = self._convolutions[name]
         if winograd.suits(weight, x):
-            return F.relu_(winograd.convolve(x, self._transformed(name), bias))
+            return winograd.convolve(x, self._transformed(name), bias)
         return convolution.convolve(x, weight, bias, owns_gradient=not last)
 
     def _transformed(self, name: str) -> Tensor:

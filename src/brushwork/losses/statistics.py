@@ -12,25 +12,24 @@ from torch import Tensor
 from brushwork.errors import InputError
 
 
-class _Scatter(torch.autograd.Function):
-    """F·Fᵀ whose backward is one product: (D + Dᵀ)·F, where autograd would multiply twice."""
+class _Sums(torch.autograd.Function):
+    """ΣF and F·Fᵀ whose backward is one product: (D + Dᵀ)·F + d, where autograd would make four passes."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(features)
-        return features @ features.mT
+        return features.sum(1), features @ features.mT
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:  # pyright: ignore
         (features,) = ctx.saved_tensors
-        (gradient,) = grad_outputs
         # Written as (N, C) and turned, the result is channels-last like the features: adding it to the
         # gradient that comes from deeper layers is then one pass over memory.
-        return (features.mT @ (gradient + gradient.mT)).mT
+        return torch.addmm(first, features.mT, second + second.mT).mT
 
 
-def _scatter(features: Tensor) -> Tensor:
-    return _Scatter.apply(features)  # pyright: ignore[reportReturnType]
+def _sums(features: Tensor) -> tuple[Tensor, Tensor]:
+    return _Sums.apply(features)  # pyright: ignore[reportReturnType]
 
 
 def flatten(features: Tensor) -> Tensor:
@@ -59,7 +58,7 @@ class Moments:
     def of(features: Tensor) -> Moments:
         """The moments of feature maps (1, C, h, w) or (C, h, w); gradients flow back to them."""
         matrix = flatten(features)
-        return Moments(float(matrix.shape[1]), matrix.sum(1), _scatter(matrix))
+        return Moments(float(matrix.shape[1]), *_sums(matrix))
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.weight + other.weight, self.first + other.first, self.second + other.second)
@@ -107,7 +106,7 @@ def gram_matrix(
     divisor = {"none": 1, "positions": matrix.shape[1], "elements": matrix.numel()}
     if normalize not in divisor:
         raise InputError(f"normalize={normalize!r}: choose none, positions or elements")
-    return _scatter(matrix) / divisor[normalize]
+    return _sums(matrix)[1] / divisor[normalize]
 
 
 def levels(ordered: Tensor, count: int) -> Tensor:

