@@ -1,6 +1,6 @@
 """Tiles at any size: pixels looked at, arithmetic, time a megapixel, memory of one evaluation.
 
-    python benchmarks/scale.py --megapixels 4 12 48.8 --tile 512 --threads 2
+    python benchmarks/scale.py --megapixels 4 12 48.8 --tile 448 --threads 2
 
 The picture is a photo of scikit-image's enlarged to the size of a 48.8-megapixel camera's (3:4), the painting
 one of Brushwork's own. Each size is evaluated in a process of its own, so that its peak is its own.
@@ -29,7 +29,7 @@ from brushwork.fields import build
 from brushwork.images import read_picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.crew import Crew
-from brushwork.optimize.plan import GIVEN_BACK, KEPT, LARGE_GIVEN_BACK
+from brushwork.optimize.plan import GIVEN_BACK, KEPT, LARGE_GIVEN_BACK, Plan
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.vault import Vault, scratch
@@ -46,7 +46,7 @@ def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[4.0, 12.0])
-    parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--tile", type=int, default=448)
     parser.add_argument("--recompute", action="store_true", help="features are computed anew")
     parser.add_argument("--freed", choices=FREED, default="large", help="which freed memory is given back")
     parser.add_argument("--threads", type=int, default=2)
@@ -72,7 +72,7 @@ def show_coverage(job: Stylize) -> None:
     layers = [*job.content_layers, *job.style_layers]
     pixels = FULL[0] * FULL[1]
     print(f"{FULL[1]}×{FULL[0]}: pixels in the gradient pass, and arithmetic of both passes over one piece's")
-    for side in (512, 768, 1024, 2048):
+    for side in (448, 512, 768, 1024, 2048):
         _, _, seen = coverage(*FULL, side, layers)
         # One piece: forward and backward, the latter as much again since weights have no gradients.
         print(f"  tiles of {side}: {seen / pixels:.2f}, {3 * seen / (2 * pixels):.2f}")
@@ -89,7 +89,8 @@ def evaluate_one(job: Stylize, given: argparse.Namespace) -> None:
     encoder, vault = VGG19.load(dtype=context.dtype), Vault(on_disk=True)
     crew = Crew([encoder])
     target, tiles = make_tiled_target(crew, job, photo, [art], [1.0], given.tile, vault)
-    objective = TiledObjective(crew, target, job, tiles, vault, given.recompute)
+    plan = Plan(given.tile, freed=FREED[given.freed])
+    objective = TiledObjective(crew, target, job, tiles, vault, given.recompute, plan.given_back)
     if given.pairs:
         compare(objective, photo, given)
         return

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import reference as ref
 from brushwork.jobs import Settings
-from brushwork.optimize.optimizers import LBFGS, SGD, Adam, Optimizer, make_optimizer
+from brushwork.optimize.optimizers import LBFGS, SGD, Adam, Optimizer, make_optimizer, precondition
 
 Problem = Callable[[Tensor], tuple[float, Tensor]]  # a point to its loss and gradient
 
@@ -175,6 +175,21 @@ def test_lbfgss_first_step_moves_no_pixel_further_than_asked() -> None:
     after = LBFGS(first_step=0.03).step(x, 1.0, gradient)
     assert (after - x).abs().max().item() == pytest.approx(0.03)
     torch.testing.assert_close((x - after) / gradient, torch.full_like(x, 0.03) / gradient.abs().max())
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (17, 9), (1, 1)])
+def test_the_first_guess_favours_areas_and_colour(height: int, width: int) -> None:
+    """Grey areas twice, coloured ones three times, grey grain once, coloured grain one and a half times."""
+    even = torch.ones(1, 1, height, width, dtype=torch.float64)
+    grain = (-1.0) ** (torch.arange(height)[:, None] + torch.arange(width))[None, None].double()
+    grey, red = (torch.tensor(c, dtype=torch.float64).view(1, 3, 1, 1) for c in ([1, 1, 1], [2, -1, -1]))
+    cases = [(grey * even, 2.0), (red * even, 3.0)]
+    if height % 8 == width % 8 == 0:  # else the last cell's grain has a mean
+        cases += [(grey * grain, 1.0), (red * grain, 1.5)]
+    for direction, factor in cases:
+        longer = direction.clone()
+        precondition(longer)
+        torch.testing.assert_close(longer, factor * direction)
 
 
 @pytest.mark.parametrize("worse", [2.0, math.nan, math.inf])

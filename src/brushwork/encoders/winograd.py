@@ -3,7 +3,7 @@
 Lavin & Gray, arXiv 1509.09308: a 6×6 tile of input gives a 4×4 tile of output with 36 products a channel
 pair instead of 144. The tiles become three matrix products (transform, 36 batched products, transform
 back), all of which the machine's own BLAS runs at its full rate. Forward and backward of VGG19 at 400×600
-took 0.7 of the time of direct convolutions on two AVX-512 threads; a layer's relative error is 3e-6, where
+took two thirds of the time of direct convolutions on two AVX-512 threads; a layer's relative error is 3e-6, where
 direct convolution has 1e-6.
 """
 
@@ -78,13 +78,14 @@ class _WinogradReLU(torch.autograd.Function):
             x.new_zeros(strips[0][1] * STRIDE + margin, across * STRIDE + margin, channels)
             for margin, channels in ((2, x.shape[1]), (0, matrices.shape[2]))
         )
+        rows_in, rows_out = _rows(x), _rows(found)
         for first, count in strips:
-            _fill(padded, _rows(x), first - 1)
+            _fill(padded, rows_in, first - 1)
             tiles = _tiles(padded, count, across, TILE).reshape(TILE**2, -1, x.shape[1])
             output = _apply(before, tiles, matrices, after, bias)
             place = _tiles(done, count, across, STRIDE)
             torch.clamp_min(output.view_as(place), 0, out=place)
-            rows = _rows(found)[first : first + count * STRIDE]
+            rows = rows_out[first : first + count * STRIDE]
             rows.copy_(done[: len(rows), :width])
         ctx.save_for_backward(found)
         ctx.matrices, ctx.shape = matrices, x.shape
@@ -103,15 +104,16 @@ class _WinogradReLU(torch.autograd.Function):
             features.new_zeros(strips[0][1] * STRIDE + margin, across * STRIDE + margin, channels)
             for margin, channels in ((0, matrices.shape[1]), (2, channels))
         )
+        rows_in, rows_out = (_rows(gradient), _rows(features)), _rows(found)
         for first, count in strips:
-            mine, theirs = (_rows(each)[first : first + count * STRIDE] for each in (gradient, features))
+            mine, theirs = (each[first : first + count * STRIDE] for each in rows_in)
             place = masked[: len(mine), :width]
             torch.ops.aten.threshold_backward.grad_input(mine, theirs, 0, grad_input=place)
             masked[len(mine) :].zero_()
             tiles = _tiles(masked, count, across, STRIDE).reshape(STRIDE**2, -1, matrices.shape[1])
             output = _apply(before, tiles, matrices, after)
             _overlap_add(added, output.view(TILE, TILE, count, across, channels))
-            _empty(added, _rows(found), first - 1, count * STRIDE)
+            _empty(added, rows_out, first - 1, count * STRIDE)
         return found, None, None
 
 

@@ -128,7 +128,7 @@ class Fitted:
             encoder = crew.encoders[0]
             return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
         target, tiles = make_tiled_target(crew, job, photo, paintings, weights, plan.tile, self.vault)
-        return TiledObjective(crew, target, job, tiles, self.vault, plan.recompute)
+        return TiledObjective(crew, target, job, tiles, self.vault, plan.recompute, plan.given_back)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -39,7 +39,7 @@ class Freed(NamedTuple):
 
 
 KEPT = Freed(2**30, 520_000_000, 830, 1.0)
-LARGE_GIVEN_BACK = Freed(2**24, 400_000_000, 180, 1.15)
+LARGE_GIVEN_BACK = Freed(2**23, 400_000_000, 180, 1.25)
 GIVEN_BACK = Freed(2**20, 0, 512, 2.1)
 
 
@@ -54,6 +54,11 @@ class Plan:
     at_once: int = 1  # tiles that are looked at at the same time
     bytes: int = 0
     cost: float = 1.0  # time relative to one piece
+
+    @property
+    def given_back(self) -> int | None:
+        """What a ``TiledObjective`` is told of freed memory: only where some is kept and some is not."""
+        return self.freed.above if self.freed is LARGE_GIVEN_BACK else None
 
     def __str__(self) -> str:
         """In words; empty for one piece."""
