@@ -26,7 +26,7 @@ NETWORKS: Final = 4
 VECTORS: Final = 256  # 400 bytes each
 
 _vectors: OrderedDict[tuple[str, ...], Tensor] = OrderedDict()
-_lock = Lock()
+_lock, _loading = Lock(), Lock()
 
 
 class Key(NamedTuple):
@@ -67,9 +67,14 @@ def runtime(key: Key, threads: int) -> RuntimeNet:
     return RuntimeNet(plain(key), threads)
 
 
-@lru_cache(maxsize=2)
 def predictor(key: Key = ARBITRARY) -> Callable[[Tensor], Tensor]:
     """The predictor of style vectors, on the CPU, that goes with a network. Raises WeightsError."""
+    with _loading:  # who comes while it is being loaded waits for it
+        return _predictor(key)
+
+
+@lru_cache(maxsize=2)
+def _predictor(key: Key) -> Callable[[Tensor], Tensor]:
     if key == ARBITRARY:
         return embedded.load_predictor()
     return magenta.predictor(magenta.read_variables(Path(key.name)), key.name)
@@ -91,7 +96,7 @@ def vector(key: tuple[str, ...], predict: Callable[[], Tensor]) -> Tensor:
 
 def clear() -> None:
     """Forget all of it."""
-    for kept in (plain, folded, runtime, predictor):
+    for kept in (plain, folded, runtime, _predictor):
         kept.cache_clear()
     with _lock:
         _vectors.clear()
