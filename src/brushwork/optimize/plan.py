@@ -40,7 +40,7 @@ class Freed(NamedTuple):
 
 KEPT = Freed(2**30, 520_000_000, 830, 1.0)
 LARGE_GIVEN_BACK = Freed(2**23, 400_000_000, 180, 1.25)
-GIVEN_BACK = Freed(2**20, 0, 512, 2.1)
+GIVEN_BACK = Freed(2**20, 0, 640, 2.1)
 
 
 @dataclass(frozen=True)
