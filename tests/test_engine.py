@@ -500,7 +500,10 @@ def test_a_photo_that_is_its_own_painting_stays(
     encoder: VGG19, photo: Tensor, optimizer: str, tv_weight: float
 ) -> None:
     found = seen(encoder, photo, photo, optimizer=optimizer, tv_weight=tv_weight, keep="best", steps=5)
-    assert found.finished.losses.style + found.finished.losses.content < 2e-4
+    losses = found.finished.losses
+    # Smoothing may pull at it, by a fraction of what it gains itself.
+    gained = found.steps[0].losses.tv - losses.tv
+    assert losses.style + losses.content <= 0.1 * gained + 1e-9
     assert (found.pixels - photo).abs().mean() < 0.02
 
 
@@ -630,15 +633,18 @@ def test_a_missing_file_is_named(photo_file: Path, painting_file: Path, missing:
         next(run(Stylize(**(SHALLOW | files))))
 
 
-def test_bfloat16_follows_float32(weights: Weights, photo: Tensor, painting: Tensor) -> None:
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_bfloat16_follows_float32(weights: Weights, photo: Tensor, painting: Tensor, optimizer: str) -> None:
     half = Context(torch.device("cpu"), torch.bfloat16)
     encoder = VGG19(weights, dtype=torch.bfloat16)
     sources = Sources(Picture(photo), [Picture(painting)])
-    found = Seen(paint(job_of(steps=3), sources, encoder, half))
-    single = seen(VGG19(weights), photo, painting, steps=3)
+    found = Seen(paint(job_of(steps=3, optimizer=optimizer), sources, encoder, half))
+    single = seen(VGG19(weights), photo, painting, steps=3, optimizer=optimizer)
     assert found.started.precision == "bfloat16"
     assert found.steps[0].image.dtype == torch.float32
-    assert found.totals == pytest.approx(single.totals, rel=0.1)
+    assert found.totals[:2] == pytest.approx(single.totals[:2], rel=0.002)
+    # L-BFGS's third step rests on differences of gradients, which rounding changes most: 5 % measured.
+    assert found.totals[2] == pytest.approx(single.totals[2], rel=0.1 if optimizer == "lbfgs" else 0.002)
 
 
 def test_a_ladder_ends_at_the_recipes_own_objective(encoder: VGG19) -> None:
