@@ -472,6 +472,26 @@ def test_scales_are_sizes_on_the_way(encoder: VGG19, photo: Tensor, painting: Te
     assert (found.started.height, found.started.width) == (48, 64)
 
 
+def test_a_finer_scale_begins_with_what_the_coarser_learnt(
+    encoder: VGG19, photo: Tensor, painting: Tensor
+) -> None:
+    """Also when the run is taken up between the two."""
+    job = job_of(optimizer="lbfgs", scales={0.5: 3.0, 1.0: 2.0}, steps=5)
+    sources = Sources(Picture(photo), [Picture(painting)])
+    events = list(paint(job, sources, encoder, CPU))
+    kept = [event for event in events if isinstance(event, Checkpoint)]
+    coarse, fine = (
+        next(state for state in kept if (state.rung, state.step) == at) for at in ((0, 3), (1, 1))
+    )
+    change, bend = (each.ravel() for each in coarse.optimizer["pairs"][-1])
+    assert fine.optimizer["learnt"] == pytest.approx(float(change @ bend / (bend @ bend)) / (3 * 24 * 32))
+    assert coarse.optimizer["learnt"] is None
+    *_, resumed = paint(job, sources, encoder, CPU, coarse)
+    assert isinstance(resumed, Finished)
+    assert isinstance(events[-1], Finished)
+    assert torch.equal(resumed.picture.pixels, events[-1].picture.pixels)
+
+
 def test_a_single_step_is_taken_at_the_size_asked_for(
     encoder: VGG19, photo: Tensor, painting: Tensor
 ) -> None:

@@ -177,6 +177,21 @@ def test_lbfgss_first_step_moves_no_pixel_further_than_asked() -> None:
     torch.testing.assert_close((x - after) / gradient, torch.full_like(x, 0.03) / gradient.abs().max())
 
 
+def test_lbfgss_first_step_goes_by_what_a_coarser_scale_learnt() -> None:
+    """A bowl of curvature 5 at 4 pixels; four times the pixels have a quarter of the gradient each."""
+    coarse = LBFGS()
+    descend(lambda x: (float((2.5 * x.square()).sum()), 5 * x), torch.full((1, 3, 2, 2), 0.1), 3, coarse)
+    learnt = coarse.learn()
+    assert learnt == pytest.approx(1 / (5 * 12), rel=1e-4)
+    fine, x = LBFGS(learnt=learnt), torch.full((1, 3, 4, 4), 0.1)
+    assert fine.learn() == learnt  # until it knows better
+    step = 5 / 4 * x * (4 / 5)
+    precondition(step)
+    torch.testing.assert_close(fine.step(x, 1.0, 5 / 4 * x), x - step)
+    far = LBFGS(learnt=1e3).step(x, 1.0, 5 / 4 * x)
+    assert (far - x).abs().max().item() == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (17, 9), (1, 1)])
 def test_the_first_guess_favours_areas_and_colour(height: int, width: int) -> None:
     """Grey areas twice, coloured ones three times, grey grain once, coloured grain one and a half times."""

@@ -21,7 +21,7 @@ from brushwork.margins import without_margin
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
 from brushwork.optimize.objective import Evaluation
-from brushwork.optimize.optimizers import make_optimizer
+from brushwork.optimize.optimizers import LBFGS, Optimizer, make_optimizer
 from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
@@ -62,7 +62,7 @@ def paint(
         state.evaluation if state else 0,
         how(plans[-1], context),
     )
-    crew, losses = Crew.of(encoder, context.devices), UNKNOWN
+    crew, losses, learnt = Crew.of(encoder, context.devices), UNKNOWN, None
     first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
     for rung, scale in enumerate(scales[first:], first):
         image = resize_between(job, image, scale.height, scale.width).to(context.device)
@@ -70,9 +70,11 @@ def paint(
             give_back_freed_memory(plans[rung].freed.above)
         fitted = Fitted(job, sources, crew, scale, context, plans[rung])
         planned = sum(s.steps for s in scales)
-        for event in _descend(job, fitted, image, done, planned, rung, state):
+        optimizer = make_optimizer(job, fitted.vault, learnt)
+        for event in _descend(job, fitted, optimizer, image, done, planned, rung, state):
             if isinstance(event, _Kept):
                 image, losses, done = event.image, event.losses, done + event.evaluations
+                learnt = event.learnt
             elif isinstance(event, Progress):
                 yield replace(event, image=restore(event.image))
             else:
@@ -153,16 +155,18 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a scale leaves: its picture, that picture's losses, evaluations spent."""
+    """What a scale leaves: its picture, that picture's losses, evaluations spent, what L-BFGS learnt."""
 
     image: Tensor
     losses: Losses
     evaluations: int = 0
+    learnt: float | None = None
 
 
 def _descend(
     job: Stylize,
     fitted: Fitted,
+    optimizer: Optimizer,
     image: Tensor,
     done: int,
     planned: int,
@@ -170,7 +174,7 @@ def _descend(
     state: Checkpoint | None = None,
 ) -> Generator[Swept | Replanned | Progress | Checkpoint | _Kept]:
     """One scale of the loop: evaluate, step, clip, keep."""
-    optimizer, scale = make_optimizer(job, fitted.vault), fitted.scale
+    scale = fitted.scale
     kept: _Kept | None = None
     begun = step = 0
     if state:
@@ -205,7 +209,8 @@ def _descend(
             break  # nothing pulls any more: the photo itself at strength 0
         yield Checkpoint(done + step, rung, step, image, kept.image, kept.losses, take(optimizer))
     assert kept is not None
-    yield replace(kept, evaluations=step)
+    learnt = optimizer.learn() if isinstance(optimizer, LBFGS) else None
+    yield replace(kept, evaluations=step, learnt=learnt)
 
 
 def _watched(
