@@ -178,7 +178,7 @@ class Settings(Frozen):
         "the painting keeps its own aspect or is squeezed to the photo's size", default="own"
     )
     style_margin: Literal["keep", "crop"] = option(
-        "a scanned painting's margin of one colour, a tenth of a side at most: part of the style, or cut off",
+        "what a scan shows around a painting, a tenth of a side at most: part of the style, or cut off",
         default="keep",
     )
     tileable: bool = option(
