@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,9 +48,7 @@ def paint(
     sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
     if state:
         _check_state(state, scales)
-        image = state.image.to(context.device)
-    else:
-        image = colour.project(job, _start(job, sources, scales[0], context))
+    image = state.image if state else colour.project(job, _start(job, sources, scales[0], context))
     yield Started(
         scales[-1].width,
         scales[-1].height,
@@ -62,25 +61,12 @@ def paint(
         state.evaluation if state else 0,
         how(plans[-1], context),
     )
-    crew, losses, learnt = Crew.of(encoder, context.devices), UNKNOWN, None
-    first, done = (state.rung, state.evaluation - state.step) if state else (0, 0)
-    for rung, scale in enumerate(scales[first:], first):
-        image = resize_between(job, image, scale.height, scale.width).to(context.device)
-        if plans[rung].tile:
-            give_back_freed_memory(plans[rung].freed.above)
-        fitted = Fitted(job, sources, crew, scale, context, plans[rung])
-        planned = sum(s.steps for s in scales)
-        optimizer = make_optimizer(job, fitted.vault, learnt)
-        for event in _descend(job, fitted, optimizer, image, done, planned, rung, state):
-            if isinstance(event, _Kept):
-                image, losses, done = event.image, event.losses, done + event.evaluations
-                learnt = event.learnt
-            elif isinstance(event, Progress):
-                yield replace(event, image=restore(event.image))
-            else:
-                yield event
+    work = _Work(job, sources, scales, plans, Crew.of(encoder, context.devices), context, restore)
+    kept = _Kept(image, UNKNOWN, state.evaluation - state.step if state else 0)
+    for rung in range(state.rung if state else 0, len(scales)):
+        kept = yield from _scale(work, rung, kept, state)
         state = None
-    yield Finished(finished_picture(restore(image), sources.content), losses, done)
+    yield Finished(finished_picture(restore(kept.image), sources.content), kept.losses, kept.done)
 
 
 def how(plan: Plan, context: Context) -> str:
@@ -154,81 +140,109 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
 
 
 @dataclass(frozen=True)
+class _Work:
+    """What all scales have in common."""
+
+    job: Stylize
+    sources: Sources
+    scales: Sequence[Scale]
+    plans: Sequence[Plan]
+    crew: Crew
+    context: Context
+    restore: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class _Kept:
-    """What a scale leaves: its picture, that picture's losses, evaluations spent, what L-BFGS learnt."""
+    """What a scale leaves: its picture, that picture's losses, evaluations until then, what L-BFGS learnt."""
 
     image: Tensor
     losses: Losses
-    evaluations: int = 0
+    done: int = 0
     learnt: float | None = None
 
 
-def _descend(
-    job: Stylize,
-    fitted: Fitted,
-    optimizer: Optimizer,
-    image: Tensor,
-    done: int,
-    planned: int,
-    rung: int = 0,
-    state: Checkpoint | None = None,
-) -> Generator[Swept | Replanned | Progress | Checkpoint | _Kept]:
-    """One scale of the loop: evaluate, step, clip, keep."""
-    scale = fitted.scale
-    kept: _Kept | None = None
-    begun = step = 0
+@dataclass(frozen=True)
+class _Stage:
+    """One scale at work; ``done`` are the evaluations at coarser ones."""
+
+    work: _Work
+    rung: int
+    fitted: Fitted
+    optimizer: Optimizer
+    done: int
+
+    def progress(self, step: int, losses: Losses, norm: float, image: Tensor) -> Progress:
+        """What an evaluation found, and the picture after its step."""
+        scale, planned = self.work.scales[self.rung], sum(each.steps for each in self.work.scales)
+        shown = self.work.restore(image)
+        return Progress(self.done + step, planned, self.rung, scale.long_side, step, losses, norm, shown)
+
+    def checkpoint(self, step: int, image: Tensor, kept: _Kept) -> Checkpoint:
+        """All that it takes to go on after ``step`` with ``image``."""
+        state = take(self.optimizer)
+        return Checkpoint(self.done + step, self.rung, step, image, kept.image, kept.losses, state)
+
+    def evaluate(
+        self, step: int, image: Tensor, kept: _Kept, begun: dict[str, Any] | None
+    ) -> Generator[Swept | Replanned | Checkpoint, None, Evaluation]:
+        """An evaluation's events; of a large picture also a Checkpoint for each tile.
+
+        It comes before the tile's own event, so that whoever stops there has the latest: its gradient grows.
+        """
+        sweep = self.fitted.evaluate(image, self.done + step, begun)
+        before = self.checkpoint(step - 1, image, kept)
+        large = image.shape[-2] * image.shape[-1] > LARGE
+        while True:
+            try:
+                event = next(sweep)
+            except StopIteration as stop:
+                return stop.value
+            if large and isinstance(event, Swept) and event.state["resumable"]:
+                yield replace(before, begun=event.state)
+            yield event
+
+
+_Loop = Generator[Swept | Replanned | Progress | Checkpoint, None, _Kept]
+
+
+def _scale(work: _Work, rung: int, before: _Kept, state: Checkpoint | None) -> _Loop:
+    """Begin a scale with what the coarser one left, or go on in its middle, and descend."""
+    job, scale, plan = work.job, work.scales[rung], work.plans[rung]
+    image = resize_between(job, before.image, scale.height, scale.width).to(work.context.device)
+    if plan.tile:
+        give_back_freed_memory(plan.freed.above)
+    fitted = Fitted(job, work.sources, work.crew, scale, work.context, plan)
+    optimizer = make_optimizer(job, fitted.vault, before.learnt)
     if state:
         give(optimizer, state.optimizer, image.device)
-        kept = _Kept(state.kept.to(image.device), state.losses) if state.step else None
-        begun = step = state.step
-    for step in range(begun + 1, scale.steps + 1):
-        sweep = fitted.evaluate(image, done + step, state.begun if state and step == begun + 1 else None)
-        evaluation = yield from _watched(
-            sweep,
-            Checkpoint(
-                done + step - 1,
-                rung,
-                step - 1,
-                image,
-                kept.image if kept else image,
-                kept.losses if kept else UNKNOWN,
-                take(optimizer),
-            ),
-        )
+    kept = yield from _descend(_Stage(work, rung, fitted, optimizer, before.done), image, state)
+    return replace(kept, learnt=optimizer.learn() if isinstance(optimizer, LBFGS) else None)
+
+
+def _descend(stage: _Stage, image: Tensor, state: Checkpoint | None) -> _Loop:
+    """The loop: evaluate, step, clip, keep."""
+    job, begun = stage.work.job, state.step if state else 0
+    kept = _Kept(state.kept.to(image.device), state.losses) if state and begun else None
+    step = begun
+    for step in range(begun + 1, stage.work.scales[stage.rung].steps + 1):
+        within = state.begun if state and step == begun + 1 else None
+        evaluation = yield from stage.evaluate(step, image, kept or _Kept(image, UNKNOWN), within)
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
-            _check(job, losses, norm, image, done + step, kept)
-        after = optimizer.step(image, losses.total, gradient) if norm else image
+            _check(job, losses, norm, image, stage.done + step, kept)
+        after = stage.optimizer.step(image, losses.total, gradient) if norm else image
         if job.clip:
             after = after.clamp(0, 1)
         kept = _better(job, kept, image, after, losses)
-        yield Progress(done + step, planned, rung, scale.long_side, step, losses, norm, after)
+        yield stage.progress(step, losses, norm, after)
         image = after
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
-        yield Checkpoint(done + step, rung, step, image, kept.image, kept.losses, take(optimizer))
+        yield stage.checkpoint(step, image, kept)
     assert kept is not None
-    learnt = optimizer.learn() if isinstance(optimizer, LBFGS) else None
-    yield replace(kept, evaluations=step, learnt=learnt)
-
-
-def _watched(
-    sweep: Generator[Swept | Replanned, None, Evaluation], before: Checkpoint
-) -> Generator[Swept | Replanned | Checkpoint, None, Evaluation]:
-    """An evaluation's events; of a large picture also a Checkpoint for each tile.
-
-    It comes before the tile's own event, so that whoever stops there has the latest: its gradient grows.
-    """
-    large = before.image.shape[-2] * before.image.shape[-1] > LARGE
-    while True:
-        try:
-            event = next(sweep)
-        except StopIteration as stop:
-            return stop.value
-        if large and isinstance(event, Swept) and event.state["resumable"]:
-            yield replace(before, begun=event.state)
-        yield event
+    return replace(kept, done=stage.done + step)
 
 
 def _check_state(state: Checkpoint, scales: Sequence[Scale]) -> None:
