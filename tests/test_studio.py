@@ -103,7 +103,7 @@ def test_twenty_jobs_of_many_browsers_are_all_painted(
         ({"weights": "/etc/passwd"}, "weights"),
         ({"recipe": "/etc/passwd.toml"}, "No recipe"),
         ({"init": "/etc/passwd"}, "Init should"),
-        ({"size": 5}, "--size 5"),
+        ({"size": 5}, "Size 5"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from brushwork.errors import BrushworkError
+from brushwork.studio.controls import plain
 from brushwork.studio.guard import EVERYBODY
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -28,8 +29,8 @@ def telling() -> Generator[None]:
 
 
 def sentence(error: BrushworkError) -> str:
-    """A mistake as the page says it."""
-    text = str(error)
+    """A mistake as the page says it: its controls have names, not flags."""
+    text = plain(str(error))
     return text[:1].upper() + text[1:]
 
 
