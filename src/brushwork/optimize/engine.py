@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -184,14 +183,14 @@ class _Stage:
         return Checkpoint(self.done + step, self.rung, step, image, kept.image, kept.losses, state)
 
     def evaluate(
-        self, step: int, image: Tensor, kept: _Kept, begun: dict[str, Any] | None
+        self, step: int, image: Tensor, kept: _Kept | None, state: Checkpoint | None
     ) -> Generator[Swept | Replanned | Checkpoint, None, Evaluation]:
         """An evaluation's events; of a large picture also a Checkpoint for each tile.
 
         It comes before the tile's own event, so that whoever stops there has the latest: its gradient grows.
         """
-        sweep = self.fitted.evaluate(image, self.done + step, begun)
-        before = self.checkpoint(step - 1, image, kept)
+        sweep = self.fitted.evaluate(image, self.done + step, state.begun if state else None)
+        before = self.checkpoint(step - 1, image, kept or _Kept(image, UNKNOWN))
         large = image.shape[-2] * image.shape[-1] > LARGE
         while True:
             try:
@@ -201,6 +200,11 @@ class _Stage:
             if large and isinstance(event, Swept) and event.state["resumable"]:
                 yield replace(before, begun=event.state)
             yield event
+
+    def step(self, image: Tensor, losses: Losses, gradient: Tensor) -> Tensor:
+        """The next picture."""
+        after = self.optimizer.step(image, losses.total, gradient)
+        return after.clamp(0, 1) if self.work.job.clip else after
 
 
 _Loop = Generator[Swept | Replanned | Progress | Checkpoint, None, _Kept]
@@ -226,15 +230,13 @@ def _descend(stage: _Stage, image: Tensor, state: Checkpoint | None) -> _Loop:
     kept = _Kept(state.kept.to(image.device), state.losses) if state and begun else None
     step = begun
     for step in range(begun + 1, stage.work.scales[stage.rung].steps + 1):
-        within = state.begun if state and step == begun + 1 else None
-        evaluation = yield from stage.evaluate(step, image, kept or _Kept(image, UNKNOWN), within)
+        evaluation = yield from stage.evaluate(step, image, kept, state)
+        state = None
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
         norm = float(torch.linalg.vector_norm(gradient))
         if kept is None or job.optimizer != "lbfgs":  # which takes a step that went wrong back
             _check(job, losses, norm, image, stage.done + step, kept)
-        after = stage.optimizer.step(image, losses.total, gradient) if norm else image
-        if job.clip:
-            after = after.clamp(0, 1)
+        after = stage.step(image, losses, gradient) if norm else image
         kept = _better(job, kept, image, after, losses)
         yield stage.progress(step, losses, norm, after)
         image = after
