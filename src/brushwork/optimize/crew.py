@@ -60,23 +60,30 @@ class Crew:
                 free.put(encoder)
 
         with threads(self._share), ThreadPoolExecutor(len(self.encoders)) as pool:
-            pending: deque[Future[Found]] = deque()
-            try:
-                for item in items:
-                    pending.append(pool.submit(run, item))
-                    if len(pending) >= 2 * len(self.encoders):
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+            yield from _in_order(pool, run, items, 2 * len(self.encoders))
 
     @property
     def _share(self) -> int:
         """Threads of each that has the processor; a pool that is made with so many takes them over."""
         sharing = sum(encoder.device.type == "cpu" for encoder in self.encoders)
         return max(1, torch.get_num_threads() // max(1, sharing))
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Found], items: Iterable[Item], most: int
+) -> Generator[Found]:
+    """Results in the order of ``items``, up to ``most`` at a time; closing calls off what has not begun."""
+    pending: deque[Future[Found]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= most:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 @dataclass

@@ -90,19 +90,25 @@ class Guard:
         origin = headers.get("origin", "")
         if origin and origin.partition("://")[2] != headers.get("host"):
             return 403, "another page asked"
-        scope[USER] = EVERYBODY
-        if self._users:
-            if self._failures.is_over(address):
-                return 429, "too many wrong passwords: wait a minute"
-            user = self._user(headers.get("authorization", ""))
-            if user is None:
-                if "authorization" in headers:
-                    self._failures.count(address)
-                return 401, "name and password, please"
-            scope[USER] = user
+        if refusal := self._sign_in(scope, address, headers):
+            return refusal
         if any(part in path for part in CLOSED):
             return 404, "there is nothing here"
         return self._upload_refusal(address, path, headers)
+
+    def _sign_in(self, scope: Scope, address: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        scope[USER] = EVERYBODY
+        if not self._users:
+            return None
+        if self._failures.is_over(address):
+            return 429, "too many wrong passwords: wait a minute"
+        user = self._user(headers.get("authorization", ""))
+        if user is None:
+            if "authorization" in headers:
+                self._failures.count(address)
+            return 401, "name and password, please"
+        scope[USER] = user
+        return None
 
     def _upload_refusal(self, address: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         length = headers.get("content-length", "0")
