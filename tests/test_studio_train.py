@@ -123,7 +123,7 @@ def test_what_cannot_be_trained_is_told_at_once(
     program: Program, tmp_path: Path, painting_file: Path, photos: list[Path]
 ) -> None:
     for options, message in (
-        ({"crop": 63}, "crop"),
+        ({"crop": 63}, "Crop 63"),
         ({"weights": "/etc/passwd"}, "no setting 'weights'"),
         ({"from_network": "/etc/passwd"}, "no setting 'from_network'"),
     ):
