@@ -137,6 +137,12 @@ def test_a_training_leaves_its_turn_to_a_picture_and_goes_on_after_it(tmp_path: 
 # ------------------------------------------------------------------------------------ controls, exports
 
 
+def test_a_message_names_controls_and_leaves_commands_alone() -> None:
+    controls = pytest.importorskip("brushwork.studio.controls")
+    said = "--stroke-size 0: too small; run `brushwork doctor --fetch` or raise --size"
+    assert controls.plain(said) == "stroke size 0: too small; run `brushwork doctor --fetch` or raise size"
+
+
 def test_every_setting_has_a_control_with_the_fields_help_and_bounds() -> None:
     controls = pytest.importorskip("brushwork.studio.controls")
     names = {*controls.MAIN, *controls.ADVANCED}

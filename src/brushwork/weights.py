@@ -100,7 +100,7 @@ def embedded_file() -> Path:
     if found != EMBEDDED_SHA256:
         raise WeightsError(
             f"{EMBEDDED_PACKAGE} {package.version} carries other weights ({found[:12]}, "
-            f"expected {EMBEDDED_SHA256[:12]}): {remedy} --force-reinstall"
+            f"expected {EMBEDDED_SHA256[:12]}): `{remedy} --force-reinstall`"
         )
     return path
 

@@ -72,7 +72,7 @@ def file_of(name: str) -> Path:
     if found != FILES[name]:
         raise WeightsError(
             f"{PACKAGE} {package.version} carries another {name}.onnx ({found[:12]}, expected "
-            f"{FILES[name][:12]}): {remedy} --force-reinstall"
+            f"{FILES[name][:12]}): `{remedy} --force-reinstall`"
         )
     return path
 

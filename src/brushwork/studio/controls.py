@@ -24,8 +24,8 @@ ADVANCED = tuple(name for name in OFFERED if name not in {*MAIN, *UNSEEN})
 LISTS = ("array", "object")
 
 
-FLAG = re.compile(r"--([a-z-]+)")
-"""How a help text names another option on the command line."""
+FLAG = re.compile(r"`[^`]*`|--([a-z-]+)")
+"""How a help text or a message names another option; what stands in backquotes is a command to type."""
 
 
 def label(name: str) -> str:
@@ -36,7 +36,7 @@ def label(name: str) -> str:
 def plain(text: str) -> str:
     """A help text or a message in the words of the page, which takes no files for options."""
     text = re.sub(r",? or a (TOML|picture) file( of one's own)?", "", text)
-    return FLAG.sub(lambda found: label(found[1]).lower(), text)
+    return FLAG.sub(lambda found: label(found[1]).lower() if found[1] else found[0], text)
 
 
 Control = gr.Dropdown | gr.Slider | gr.Number | gr.Textbox | gr.Checkbox
