@@ -173,9 +173,9 @@ class _Stage:
 
     def progress(self, step: int, losses: Losses, norm: float, image: Tensor) -> Progress:
         """What an evaluation found, and the picture after its step."""
-        scale, planned = self.work.scales[self.rung], sum(each.steps for each in self.work.scales)
+        planned, side = sum(scale.steps for scale in self.work.scales), self.fitted.scale.long_side
         shown = self.work.restore(image)
-        return Progress(self.done + step, planned, self.rung, scale.long_side, step, losses, norm, shown)
+        return Progress(self.done + step, planned, self.rung, side, step, losses, norm, shown)
 
     def checkpoint(self, step: int, image: Tensor, kept: _Kept) -> Checkpoint:
         """All that it takes to go on after ``step`` with ``image``."""
@@ -229,7 +229,7 @@ def _descend(stage: _Stage, image: Tensor, state: Checkpoint | None) -> _Loop:
     job, begun = stage.work.job, state.step if state else 0
     kept = _Kept(state.kept.to(image.device), state.losses) if state and begun else None
     step = begun
-    for step in range(begun + 1, stage.work.scales[stage.rung].steps + 1):
+    for step in range(begun + 1, stage.fitted.scale.steps + 1):
         evaluation = yield from stage.evaluate(step, image, kept, state)
         state = None
         losses, gradient = evaluation.losses, colour.project(job, evaluation.gradient)
