@@ -21,11 +21,11 @@ class Generator(nn.Module):
         self.dense = nn.Linear(LATENT, 7 * 7 * 64)
         self.layers = nn.Sequential(
             SameConvTranspose2d(64, 64, 4, 2),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             SameConvTranspose2d(64, 32, 4, 2),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             SameConvTranspose2d(32, 16, 4, 1),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE),  # of cropped features, which in place would be copied first
             SameConv2d(16, 1, 5),
             nn.Sigmoid(),
         )

@@ -50,7 +50,9 @@ class Gan:
         logits = self.discriminator(torch.cat([fakes, batch])).float()
         d_loss = discriminator_loss(logits, labels, settings.loss)
         self.learners["discriminator"].minimise(d_loss)
+        self.discriminator.requires_grad_(False)  # nor are its gradients wanted here
         logits = self.discriminator(self.generator(self._draw(batch))).float()
+        self.discriminator.requires_grad_(True)
         g_loss = generator_loss(logits, settings.loss)
         self.learners["generator"].minimise(g_loss)
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
