@@ -53,7 +53,7 @@ class VGG19:
             for name, (weight, bias) in weights.convolutions.items()
         }
 
-        self._winograd: dict[str, Tensor] = {}
+        self._winograd: dict[str, winograd.Kernels] = {}
         self._transforming = Lock()
 
     @classmethod
@@ -156,7 +156,7 @@ class VGG19:
             return winograd.convolve(x, self._transformed(name), bias)
         return convolution.convolve(x, weight, bias, owns_gradient=not last)
 
-    def _transformed(self, name: str) -> Tensor:
+    def _transformed(self, name: str) -> winograd.Kernels:
         """A layer's kernels as Winograd's matrices, made at first use: 240 MB up to block5_conv2."""
         with self._transforming:  # tiles may be looked at by several threads
             if name not in self._winograd:

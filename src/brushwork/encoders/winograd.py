@@ -10,7 +10,7 @@ where direct convolution has 1e-6.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 TILE, STRIDE = 6, 4  # an input tile of 6×6 begins every 4 pixels
 EVERYWHERE = 7  # the position, (1, 1) of 6×6, that the output's transform adds to all of a tile
 LEAST_CHANNELS = (64, 128)  # smaller and larger side; below, moving the tiles costs what products save
+LARGEST_COPIED = 256 * 512
 LEAST_POSITIONS = 256  # below, reading the four times larger weights does
 
 _INPUT = torch.tensor(
@@ -52,32 +53,44 @@ def suits(weight: Tensor, x: Tensor) -> bool:
     )
 
 
-def transform(weight: Tensor) -> Tensor:
-    """Kernels (K, C, 3, 3) as the 36 matrices (36, C, K) that multiply transformed tiles."""
+class Kernels(NamedTuple):
+    """The 36 matrices that multiply transformed tiles, and those that multiply their gradients."""
+
+    matrices: Tensor  # (36, C, K)
+    turned: Tensor  # (36, K, C)
+
+
+def transform(weight: Tensor) -> Kernels:
+    """A layer's kernels (K, C, 3, 3) for ``convolve``."""
     # In float64 this took a second of every start and changed nothing that can be measured.
     flat = weight.float().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
-    return (_kron(_KERNEL) @ flat).view(TILE**2, weight.shape[1], weight.shape[0])
+    matrices = (_kron(_KERNEL) @ flat).view(TILE**2, weight.shape[1], weight.shape[0])
+    # Products with matrices that lie turned take a fifth longer; the largest would take 150 MB more.
+    is_small = matrices[0].numel() <= LARGEST_COPIED
+    return Kernels(matrices, matrices.mT.contiguous() if is_small else matrices.mT)
 
 
-def convolve(x: Tensor, matrices: Tensor, bias: Tensor) -> Tensor:
-    """relu(conv2d(x, weight, bias, padding=1)) of (1, C, H, W) float32; ``matrices`` from ``transform``."""
-    return _WinogradReLU.apply(x, matrices, bias)  # pyright: ignore[reportReturnType]
+def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
+    """relu(conv2d(x, weight, bias, padding=1)) of (1, C, H, W) float32; ``kernels`` from ``transform``."""
+    return _WinogradReLU.apply(x, kernels, bias)  # pyright: ignore[reportReturnType]
 
 
 class _WinogradReLU(torch.autograd.Function):
     """Strip by strip; the backward pass is the adjoint of each of the three products."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, matrices: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
+        matrices = kernels.matrices
         height, width = x.shape[-2:]
         found = _empty_like(x, matrices.shape[2], height, width)
         before, after = _kron(_INPUT), _kron(_OUTPUT)
         # A strip at a time, which stays in the cache: padding and cropping all of it took 15 % of the time.
         across, strips = _strips(height, width, x.shape[1])
-        padded, done = (
-            x.new_zeros(strips[0][1] * STRIDE + margin, across * STRIDE + margin, channels)
-            for margin, channels in ((2, x.shape[1]), (0, matrices.shape[2]))
-        )
+        rows = strips[0][1] * STRIDE
+        padded = x.new_empty(rows + 2, across * STRIDE + 2, x.shape[1])
+        for margin in (padded[0], padded[:, 0], padded[:, width + 1 :]):
+            margin.zero_()
+        done = x.new_empty(rows, across * STRIDE, matrices.shape[2])
         rows_in, rows_out = _rows(x), _rows(found)
         for first, count in strips:
             _fill(padded, rows_in, first - 1)
@@ -85,10 +98,10 @@ class _WinogradReLU(torch.autograd.Function):
             output = _apply(before, tiles, matrices, after, bias)
             place = _tiles(done, count, across, STRIDE)
             torch.clamp_min(output.view_as(place), 0, out=place)
-            rows = rows_out[first : first + count * STRIDE]
-            rows.copy_(done[: len(rows), :width])
+            mine = rows_out[first : first + count * STRIDE]
+            mine.copy_(done[: len(mine), :width])
         ctx.save_for_backward(found)
-        ctx.matrices, ctx.shape = matrices, x.shape
+        ctx.turned, ctx.shape = kernels.turned, x.shape
         return found
 
     @staticmethod
@@ -96,14 +109,15 @@ class _WinogradReLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore
         (features,) = ctx.saved_tensors
         _, channels, height, width = ctx.shape
-        matrices: Tensor = ctx.matrices.mT
+        matrices: Tensor = ctx.turned
         found = _empty_like(features, channels, height, width)
         before, after = _kron(_OUTPUT).T, _kron(_INPUT).T
         across, strips = _strips(height, width, matrices.shape[1])
-        masked, added = (
-            features.new_zeros(strips[0][1] * STRIDE + margin, across * STRIDE + margin, channels)
-            for margin, channels in ((0, matrices.shape[1]), (2, channels))
-        )
+        rows = strips[0][1] * STRIDE
+        masked = features.new_empty(rows, across * STRIDE, matrices.shape[1])
+        masked[:, width:].zero_()
+        added = features.new_empty(rows + 2, across * STRIDE + 2, channels)
+        added[:2].zero_()
         rows_in, rows_out = (_rows(gradient), _rows(features)), _rows(found)
         for first, count in strips:
             mine, theirs = (each[first : first + count * STRIDE] for each in rows_in)

@@ -18,14 +18,19 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(features)
+        ctx.set_materialize_grads(False)
         return features.sum(1), features @ features.mT
 
     @staticmethod
-    def backward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:  # pyright: ignore
+    def backward(ctx: Any, first: Tensor | None, second: Tensor | None) -> Tensor | None:  # pyright: ignore
         (features,) = ctx.saved_tensors
+        if second is None:
+            return None if first is None else first[:, None].expand_as(features)
         # Written as (N, C) and turned, the result is channels-last like the features: adding it to the
         # gradient that comes from deeper layers is then one pass over memory.
-        return torch.addmm(first, features.mT, second + second.mT).mT
+        twice = second + second.mT
+        product = features.mT @ twice if first is None else torch.addmm(first, features.mT, twice)
+        return product.mT
 
 
 def _sums(features: Tensor) -> tuple[Tensor, Tensor]:

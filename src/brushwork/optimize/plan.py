@@ -16,7 +16,7 @@ from brushwork.optimize.scales import Scale
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.variants import variant_sizes
 
-BASE = 690_000_000
+BASE = 740_000_000
 """Bytes of torch and of VGG19's weights with Winograd's matrices."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
