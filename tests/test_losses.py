@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from brushwork.errors import InputError
 from brushwork.losses import (
@@ -139,6 +140,26 @@ def test_a_blend_is_the_weighted_mean_of_the_styles(seed: int, one: float, two: 
     assert mixed.weight == pytest.approx(1)
     assert_same(blend([first], [one]), first.normalised())
     assert_same(blend([first, first], [one, two]), first.normalised())
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("parts", [("first", "second"), ("first",), ("second",), ()])
+@pytest.mark.parametrize("is_last", [True, False])
+def test_forked_moments_pull_like_plain_ones(
+    layout: torch.memory_format, parts: tuple[str, ...], is_last: bool
+) -> None:
+    """The features' gradient, with and without one from a next layer, whatever of the moments is used."""
+    x = maps(1).contiguous(memory_format=layout).requires_grad_()
+    kernel = torch.linspace(-1, 1, 6 * 3, dtype=x.dtype).view(6, 3, 1, 1)
+
+    def loss(moments: Moments, onward: Tensor) -> Tensor:
+        total = sum((getattr(moments, part).square().sum() for part in parts), x.sum() * 0)
+        return total if is_last else total + functional.conv2d(onward, kernel).square().sum()
+
+    forked, plain = loss(*Moments.fork(x)), loss(Moments.of(x), x)
+    torch.testing.assert_close(forked, plain)
+    gradients = [torch.autograd.grad(each, x)[0] for each in (forked, plain)]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("part", ["first", "second"])

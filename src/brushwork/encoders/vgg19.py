@@ -7,7 +7,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,8 @@ from brushwork.weights import Weights, load_weights
 
 Padding = Literal["zeros", "repeat", "wrap"]
 Pull = Callable[[Tensor, Tensor], None]
+T = TypeVar("T")
+Taker = Callable[[Tensor], tuple[T, Tensor]]
 _DEPTHS = (2, 2, 4, 4, 4)
 LAYERS = tuple(
     f"block{block}_{part}"
@@ -81,13 +83,21 @@ class VGG19:
         beyond an edge: zeros, the picture's own edge, or the opposite side at every layer. Raises
         InputError for an unknown layer and for a picture too small for one.
         """
-        wanted = check_layers(layers)
-        last = self._last(image, wanted)
-        x, found = self._input(image), dict[str, Tensor]()
+        return self.taken(image, dict.fromkeys(check_layers(layers), convolution.fork), padding=padding)
+
+    def taken(
+        self, image: Tensor, takers: Mapping[str, Taker[T]], *, padding: Padding = "zeros"
+    ) -> dict[str, T]:
+        """What ``takers`` make of the features (N, C, h, w) of their layers; else as ``features``.
+
+        A taker gives what it makes and the same features for the next layer.
+        """
+        last = self._last(image, check_layers(takers))
+        x, found = self._input(image), dict[str, T]()
         for name in LAYERS[: LAYERS.index(last) + 1] if last else ():
             x = self._layer(name, x, last=name == last, padding=padding)
-            if name in wanted:
-                found[name], x = (x, x) if name == last else convolution.fork(x)
+            if name in takers:
+                found[name], x = takers[name](x)
         return found
 
     def pulled(

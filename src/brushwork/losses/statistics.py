@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from brushwork.errors import InputError
 
@@ -24,17 +25,57 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, first: Tensor | None, second: Tensor | None) -> Tensor | None:  # pyright: ignore
         (features,) = ctx.saved_tensors
-        if second is None:
-            return None if first is None else first[:, None].expand_as(features)
-        # Written as (N, C) and turned, the result is channels-last like the features: adding it to the
-        # gradient that comes from deeper layers is then one pass over memory.
-        twice = second + second.mT
-        product = features.mT @ twice if first is None else torch.addmm(first, features.mT, twice)
-        return product.mT
+        return _pull(features, first, second)
 
 
 def _sums(features: Tensor) -> tuple[Tensor, Tensor]:
     return _Sums.apply(features)  # pyright: ignore[reportReturnType]
+
+
+def _pull(features: Tensor, first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """The gradient (C, N) at features F (C, N) by those at ΣF (C,) and F·Fᵀ (C, C); None is zero."""
+    if second is None:
+        return None if first is None else first[:, None].expand_as(features)
+    # Written as (N, C) and turned, the result is channels-last like the features: adding it to the
+    # gradient that comes from deeper layers is then one pass over memory.
+    twice = second + second.mT
+    return (features.mT @ twice if first is None else torch.addmm(first, features.mT, twice)).mT
+
+
+class _Fork(torch.autograd.Function):
+    """``_Sums`` of features that also go on to the next layer: adds to the gradient that comes from there.
+
+    At 512² that saves making and adding 67 MB in block 1, two fifths of this backward pass's time there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(x)
+        ctx.set_materialize_grads(False)
+        matrix = flatten(x)
+        return matrix.sum(1), matrix @ matrix.mT, x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:  # pyright: ignore
+        (x,), (first, second, onward) = ctx.saved_tensors, gradients
+        matrix = flatten(x)
+        if onward is None or second is None or not _is_as(onward, matrix):
+            found = _pull(matrix, first, second)
+            if found is None:
+                return onward
+            found = found.reshape(x.shape).to(x.dtype)
+            return found if onward is None else onward.add_(found)
+        rows = flatten(onward).mT
+        if first is not None:
+            rows += first
+        rows.addmm_(matrix.mT, second + second.mT)
+        return onward
+
+
+def _is_as(gradient: Tensor, matrix: Tensor) -> bool:
+    """Whether a gradient (1, C, h, w), flattened like its features' matrix, is the same memory."""
+    return gradient.dtype == matrix.dtype and gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def flatten(features: Tensor) -> Tensor:
@@ -64,6 +105,15 @@ class Moments:
         """The moments of feature maps (1, C, h, w) or (C, h, w); gradients flow back to them."""
         matrix = flatten(features)
         return Moments(float(matrix.shape[1]), *_sums(matrix))
+
+    @staticmethod
+    def fork(features: Tensor) -> tuple[Moments, Tensor]:
+        """``of``, and the same features for a network's next layer, which must make its gradient itself.
+
+        The moments' gradient is added to that one in place.
+        """
+        first, second, onward = cast("tuple[Tensor, Tensor, Tensor]", _Fork.apply(features))
+        return Moments(float(features.shape[-2] * features.shape[-1]), first, second), onward
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.weight + other.weight, self.first + other.first, self.second + other.second)

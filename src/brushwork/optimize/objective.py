@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from brushwork.encoders import VGG19
-from brushwork.encoders.vgg19 import Padding
+from brushwork.encoders.convolution import fork
+from brushwork.encoders.vgg19 import Padding, Taker
 from brushwork.events import Losses
 from brushwork.jobs import Settings
 from brushwork.losses import (
@@ -81,17 +82,20 @@ class Objective:
     def terms(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The weighted content, style and total variation terms, scalars."""
         settings, (w_content, w_style) = self.settings, balance(self.settings)
-        features = self.encoder.features(
-            image, [*self.target.content, *self.target.style], padding=beyond(settings)
-        )
+        takers: dict[str, Taker[Tensor | Moments]] = dict.fromkeys(self.target.content, fork)
+        for name, target in self.target.style.items():
+            is_summed = isinstance(target, Moments | Gaussian)
+            takers.setdefault(name, Moments.fork if is_summed else fork)
+        found = self.encoder.taken(image, takers, padding=beyond(settings))
         zero = image.new_zeros(())
         content = style = variation = zero
         for name, target in self.target.content.items():
-            loss = content_loss(features[name].to(target.dtype), target, form=settings.content_loss)
+            features = cast("Tensor", found[name]).to(target.dtype)
+            loss = content_loss(features, target, form=settings.content_loss)
             content = content + settings.content_layers[name] * loss
         pixels = image.shape[-2] * image.shape[-1]
         for name, target in self.target.style.items():
-            loss = _style_loss(features[name], target, settings, pixels) / self.target.unit[name]
+            loss = _style_loss(found[name], target, settings, pixels) / self.target.unit[name]
             style = style + settings.style_layers[name] * loss
         if weight := variation_weight(settings):
             variation = weight * _roughness(image, settings)
@@ -170,10 +174,10 @@ def _roughness(image: Tensor, settings: Settings) -> Tensor:
     return total_variation(image * settings.units, form=settings.tv_loss, wrap=settings.tileable)
 
 
-def _style_loss(features: Tensor, target: StyleTarget, settings: Settings, pixels: int) -> Tensor:
+def _style_loss(found: Tensor | Moments, target: StyleTarget, settings: Settings, pixels: int) -> Tensor:
     if isinstance(target, Projections):
-        return sliced_loss(features, target)
+        return sliced_loss(cast("Tensor", found), target)
     if isinstance(target, Patches):
-        return nearest_loss(features, target)
+        return nearest_loss(cast("Tensor", found), target)
     assert settings.style_loss not in ("sliced", "nearest")
-    return style_loss(features, target, form=settings.style_loss, pixels=pixels)
+    return style_loss(found, target, form=settings.style_loss, pixels=pixels)
