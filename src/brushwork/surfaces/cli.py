@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import errno
 import gc
-import json
-import signal
 import sys
 import traceback
-from collections.abc import Generator
-from contextlib import chdir, closing, contextmanager
-from importlib import import_module
+from contextlib import chdir
 from pathlib import Path
-from shlex import quote
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import brushwork
-from brushwork.errors import BrushworkError, DivergedError, InputError, OutputError
+from brushwork.errors import BrushworkError, InputError
 from brushwork.fields import build
 from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations
 from brushwork.studio.options import Options as Studio
 from brushwork.surfaces import gan, train
 from brushwork.surfaces.crowd import wait_politely
+from brushwork.surfaces.downloads import fetch_one
 from brushwork.surfaces.options import of_model, shield, typed, with_options
+from brushwork.surfaces.painting import paint
+from brushwork.surfaces.status import DONE, INTERRUPTED, OUR_FAULT, YOUR_TURN
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
-
-if TYPE_CHECKING:  # torch takes seconds
-    from brushwork.events import Event
-    from brushwork.outputs.run_folder import RunFolder, Saved
-    from brushwork.outputs.writer import Writer
-    from brushwork.surfaces.terminal import Watcher
-
-DONE, OUR_FAULT, YOUR_TURN, INTERRUPTED = 0, 1, 2, 130
 
 app = App(
     name="brushwork",
@@ -117,114 +106,6 @@ def _job(repeated: str | None, options: dict[str, Any]) -> Stylize:
     from brushwork.outputs.provenance import repeat
 
     return build(Stylize, repeat(Path(repeated), options))
-
-
-def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Saved | None = None) -> int:
-    """Run a job in the terminal, or go on with a saved one: progress, files, JSON; returns the status."""
-    _load()
-    from brushwork.context import context_for, keep_freed_memory
-    from brushwork.outputs.files import write_standard_output
-    from brushwork.outputs.writer import Writer
-    from brushwork.runner import read_sources, run
-    from brushwork.surfaces.terminal import watcher
-
-    keep_freed_memory()
-    photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
-    sources = read_sources(job, content=photo)
-    ran, state = (saved.machine_job, saved.checkpoint) if saved else (job, None)
-    with closing(Writer(job, wanted, sources, photo=photo, saved=saved)) as writer:
-        if not _drain(run(ran, sources, state), writer, watcher(quiet=quiet)):
-            stored = writer.store()
-            if not writer.rescue(best=job.optimizer == "lbfgs"):  # its latest may be a trial step
-                raise KeyboardInterrupt
-            _tell(writer)
-            say(_how_to_go_on(writer, stored=stored))
-            return INTERRUPTED
-        writer.finish()
-    if as_json:
-        write_standard_output(json.dumps(writer.summary(context_for(ran))).encode() + b"\n")
-    elif not quiet:
-        say(f"wrote {writer.name}")
-    return DONE
-
-
-def _load() -> None:
-    """Import what takes seconds. Some of torch's imports swallow a Ctrl-C: it is noted, and raised after."""
-    with interruptible() as interrupted:
-        import_module("brushwork.outputs.writer")
-    if interrupted:
-        raise KeyboardInterrupt
-
-
-def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
-    """Hand each event to both; False when a Ctrl-C ended it early."""
-    from brushwork.events import Finished, Progress
-
-    with _rescuing(writer), interruptible() as interrupted, watcher as person, closing(events):
-        for event in events:
-            writer.handle(event)
-            person.show(event)
-            _tell(writer)
-            # After a Progress there is a Checkpoint at once, which is the better place to stop.
-            if interrupted and not isinstance(event, Progress | Finished):
-                return False
-    return True
-
-
-def _tell(writer: Writer) -> None:
-    """Pass on what the writer has to say."""
-    while writer.notes:
-        say(writer.notes.pop(0))
-
-
-@contextmanager
-def _rescuing(writer: Writer) -> Generator[None]:
-    """When the work fails, save the best picture so far and say where it is."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if writer.folder and writer.folder.holds_state:
-            say(_resume_line(writer.folder))
-        raise
-    except (DivergedError, OutputError) as error:
-        if isinstance(error, DivergedError) and writer.folder:
-            writer.folder.finish()  # resumed, it would go astray again
-        if not writer.rescue(best=True):
-            raise
-        raise type(error)(f"{error}; the best picture so far is in {writer.name}") from error
-
-
-@contextmanager
-def interruptible() -> Generator[list[int]]:
-    """Collect Ctrl-C instead of stopping in the middle of an evaluation; a second one stops at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _resume_line(folder: RunFolder) -> str:
-    return f"go on: brushwork resume {quote(str(folder.path))}"
-
-
-def _how_to_go_on(writer: Writer, *, stored: bool) -> str:
-    so_far = f"interrupted; the picture so far is in {writer.name}"
-    if stored and writer.folder:
-        return f"{so_far}\n{_resume_line(writer.folder)}"
-    job, name = writer.job, quote(writer.name) if writer.place else "FILE"
-    again = f"--from {name}"  # repeats every option; without metadata they are the user's to repeat
-    if writer.place is None or not writer.wanted.metadata:
-        styles = (quote(f"{style.path}:{style.weight:g}") for style in job.styles)
-        again = " ".join([quote(job.content), *(f"--style {style}" for style in styles)])
-    return f"{so_far}\ngo on from it: brushwork stylize {again} --init {name} -o NEW.png"
 
 
 def resume(
@@ -323,7 +204,7 @@ def evaluate(
 
     if fetch:
         for name in DOWNLOADED:
-            _fetch(name)
+            fetch_one(name)
         if not results and not options.get("content"):
             return DONE
     given = typed({"results": results or None, **options})
@@ -410,7 +291,7 @@ def doctor(
     from brushwork.surfaces.terminal import table
 
     if fetch:
-        _fetch("keras")
+        fetch_one("keras")
     if measure:
         _measure()
     findings = examine()
@@ -430,27 +311,6 @@ def _measure() -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     files.write(file, found.model_dump_json().encode())
     say(f"wrote {file}")
-
-
-def fetch_all(beginning: str) -> None:
-    """Download what the names that begin so stand for."""
-    from brushwork.fetch import DOWNLOADS
-
-    for name in DOWNLOADS:
-        if name.startswith(beginning):
-            _fetch(name)
-
-
-def _fetch(name: str) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from brushwork.fetch import fetch
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"downloading {name}", total=None)
-        path = fetch(name, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    say(f"downloaded {path}")
 
 
 def demo(

@@ -11,7 +11,7 @@ from brushwork.images import Picture, read_picture
 from brushwork.jobs import Stylize
 from brushwork.outputs import files, sheets
 from brushwork.painter import paint as paint_style
-from brushwork.surfaces.cli import paint
+from brushwork.surfaces.painting import paint
 from brushwork.surfaces.terminal import say
 from brushwork.wanted import Wanted
 

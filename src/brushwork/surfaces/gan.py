@@ -13,7 +13,9 @@ from cyclopts import App, Parameter
 
 from brushwork.errors import InputError
 from brushwork.fields import build, flag
+from brushwork.surfaces.downloads import fetch_all
 from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -44,8 +46,6 @@ def train(
     The folder gets generated_img_EEE_I.png each epoch, a strip of samples every ten, losses.png, log.jsonl,
     a film of one latent, generator.safetensors, and the checkpoint that --resume goes on from.
     """
-    from brushwork.surfaces.cli import fetch_all
-
     if fetch:
         fetch_all("fashion-mnist/")
         if not options.get("output"):
@@ -94,7 +94,6 @@ def _train_together(
 ) -> int:
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.training import GanFolder, saved_state
-    from brushwork.surfaces.cli import DONE, INTERRUPTED
     from brushwork.surfaces.terminal import say
     from brushwork.training.gan_runner import run_gan
 
@@ -130,7 +129,6 @@ def _help(run: GanRun) -> int:
 
 def _drain(run: GanRun, folder: GanFolder, *, quiet: bool) -> bool:
     """Hand each event to the folder and the person; False when a Ctrl-C ended it early."""
-    from brushwork.surfaces.cli import interruptible
     from brushwork.surfaces.progress import watcher
     from brushwork.training.events import Checkpoint
 
@@ -158,7 +156,6 @@ def sample(
 ) -> int:
     """Take pictures from a trained generator, or go from one of its latents to the next."""
     from brushwork.outputs.gan_samples import write_samples
-    from brushwork.surfaces.cli import DONE
     from brushwork.surfaces.terminal import say
 
     job = build(GanSample, typed({"generator": generator, **options}))
@@ -182,7 +179,6 @@ def score(
     trained first. Real pictures stand beside the generators.
     """
     from brushwork.outputs.training import load_generator
-    from brushwork.surfaces.cli import DONE
     from brushwork.surfaces.progress import watched
     from brushwork.training.scoring import score as scored
 

@@ -21,7 +21,7 @@ from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
 from brushwork.outputs import files
 from brushwork.runner import run, sources_of
-from brushwork.surfaces.cli import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say
 from brushwork.training.jobs import MakePairs
 from brushwork.training.photos import Photos, open_photos

@@ -22,7 +22,7 @@ from brushwork.outputs import files
 from brushwork.outputs.places import default_output
 from brushwork.outputs.poster import Labels, Tile, poster
 from brushwork.runner import read_sources
-from brushwork.surfaces.cli import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say, watcher
 from brushwork.variations import Axis, Cell, Painted, cells, default_axes, paint, read_axis
 

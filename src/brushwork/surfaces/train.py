@@ -15,6 +15,7 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.fields import Frozen, build, flag
 from brushwork.jobs import Settings, Stylize
 from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.training.jobs import MakePairs, NetworkFiles, PairedTrain, StyleNetTrain
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -183,7 +184,6 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
     from brushwork.context import keep_freed_memory
     from brushwork.outputs.network import NetworkFolder, run_folder
     from brushwork.outputs.training import saved_state
-    from brushwork.surfaces.cli import DONE
     from brushwork.surfaces.terminal import say
     from brushwork.training.processes import processes
 
@@ -209,7 +209,6 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
 
 def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int:
     from brushwork.outputs.files import write_standard_output
-    from brushwork.surfaces.cli import DONE
     from brushwork.surfaces.terminal import say
 
     if not _drain(run, folder, quiet=quiet):
@@ -227,7 +226,6 @@ def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int
 
 def _drain(run: Run, folder: NetworkFolder, *, quiet: bool) -> bool:
     """Hand each event to the folder and the person; False when a Ctrl-C ended it early."""
-    from brushwork.surfaces.cli import interruptible
     from brushwork.surfaces.progress import watcher
     from brushwork.training.events import Checkpoint
 
@@ -245,7 +243,6 @@ def _drain(run: Run, folder: NetworkFolder, *, quiet: bool) -> bool:
 
 
 def _interrupted(run: Run, folder: NetworkFolder) -> int:
-    from brushwork.surfaces.cli import INTERRUPTED
     from brushwork.surfaces.terminal import say
 
     is_stored = folder.store(run.task)

@@ -1,0 +1,114 @@
+"""A painting in the terminal: progress, files, JSON, and what is left when it is interrupted or fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from importlib import import_module
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from brushwork.errors import DivergedError, OutputError
+from brushwork.jobs import Stylize
+from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.terminal import say
+from brushwork.wanted import Wanted
+
+if TYPE_CHECKING:  # torch takes seconds
+    from brushwork.events import Event
+    from brushwork.outputs.run_folder import RunFolder, Saved
+    from brushwork.outputs.writer import Writer
+    from brushwork.surfaces.terminal import Watcher
+
+
+def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Saved | None = None) -> int:
+    """Run a job in the terminal, or go on with a saved one: progress, files, JSON; returns the status."""
+    _load()
+    from brushwork.context import context_for, keep_freed_memory
+    from brushwork.outputs.files import write_standard_output
+    from brushwork.outputs.writer import Writer
+    from brushwork.runner import read_sources, run
+    from brushwork.surfaces.terminal import watcher
+
+    keep_freed_memory()
+    photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
+    sources = read_sources(job, content=photo)
+    ran, state = (saved.machine_job, saved.checkpoint) if saved else (job, None)
+    with closing(Writer(job, wanted, sources, photo=photo, saved=saved)) as writer:
+        if not _drain(run(ran, sources, state), writer, watcher(quiet=quiet)):
+            stored = writer.store()
+            if not writer.rescue(best=job.optimizer == "lbfgs"):  # its latest may be a trial step
+                raise KeyboardInterrupt
+            _tell(writer)
+            say(_how_to_go_on(writer, stored=stored))
+            return INTERRUPTED
+        writer.finish()
+    if as_json:
+        write_standard_output(json.dumps(writer.summary(context_for(ran))).encode() + b"\n")
+    elif not quiet:
+        say(f"wrote {writer.name}")
+    return DONE
+
+
+def _load() -> None:
+    """Import what takes seconds. Some of torch's imports swallow a Ctrl-C: it is noted, and raised after."""
+    with interruptible() as interrupted:
+        import_module("brushwork.outputs.writer")
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
+    """Hand each event to both; False when a Ctrl-C ended it early."""
+    from brushwork.events import Finished, Progress
+
+    with _rescuing(writer), interruptible() as interrupted, watcher as person, closing(events):
+        for event in events:
+            writer.handle(event)
+            person.show(event)
+            _tell(writer)
+            # After a Progress there is a Checkpoint at once, which is the better place to stop.
+            if interrupted and not isinstance(event, Progress | Finished):
+                return False
+    return True
+
+
+def _tell(writer: Writer) -> None:
+    """Pass on what the writer has to say."""
+    while writer.notes:
+        say(writer.notes.pop(0))
+
+
+@contextmanager
+def _rescuing(writer: Writer) -> Generator[None]:
+    """When the work fails, save the best picture so far and say where it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if writer.folder and writer.folder.holds_state:
+            say(_resume_line(writer.folder))
+        raise
+    except (DivergedError, OutputError) as error:
+        if isinstance(error, DivergedError) and writer.folder:
+            writer.folder.finish()  # resumed, it would go astray again
+        if not writer.rescue(best=True):
+            raise
+        raise type(error)(f"{error}; the best picture so far is in {writer.name}") from error
+
+
+def _resume_line(folder: RunFolder) -> str:
+    return f"go on: brushwork resume {quote(str(folder.path))}"
+
+
+def _how_to_go_on(writer: Writer, *, stored: bool) -> str:
+    so_far = f"interrupted; the picture so far is in {writer.name}"
+    if stored and writer.folder:
+        return f"{so_far}\n{_resume_line(writer.folder)}"
+    job, name = writer.job, quote(writer.name) if writer.place else "FILE"
+    again = f"--from {name}"  # repeats every option; without metadata they are the user's to repeat
+    if writer.place is None or not writer.wanted.metadata:
+        styles = (quote(f"{style.path}:{style.weight:g}") for style in job.styles)
+        again = " ".join([quote(job.content), *(f"--style {style}" for style in styles)])
+    return f"{so_far}\ngo on from it: brushwork stylize {again} --init {name} -o NEW.png"
