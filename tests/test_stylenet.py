@@ -60,6 +60,17 @@ def test_normalisation_is_torchs(photo: Tensor) -> None:
     )
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_moments_are_mean_and_variance(layout: torch.memory_format) -> None:
+    """Each picture's own, with their gradient."""
+    x = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x.contiguous(memory_format=layout).requires_grad_()
+    found = moments(x)
+    torch.testing.assert_close(found.mean, x.mean((2, 3), keepdim=True))
+    torch.testing.assert_close(found.variance, x.var((2, 3), correction=0, keepdim=True))
+    assert torch.autograd.gradcheck(moments, x)
+
+
 def test_a_block_without_gain_passes_its_input_on() -> None:
     block = Block(4, depthwise=False, conditions=0)
     assert block.second.norm is not None

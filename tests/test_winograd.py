@@ -31,12 +31,21 @@ def test_it_is_the_convolution_and_its_relu(
         assert (mine.double() - theirs).norm() < 1e-5 * theirs.norm()
 
 
+def test_pictures_of_a_batch_are_convolved_alone() -> None:
+    x = torch.randn(3, 64, 18, 21, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    kernels, bias = winograd.transform(torch.randn(128, 64, 3, 3) / 24), torch.randn(128)
+    together = winograd.convolve(x, kernels, bias)
+    alone = torch.cat([winograd.convolve(one, kernels, bias) for one in x.split(1)])
+    assert torch.equal(together, alone)
+    gradients = [torch.autograd.grad(found.square().sum(), x)[0] for found in (together, alone)]
+    assert torch.equal(*gradients)
+
+
 def test_it_is_used_where_it_pays() -> None:
-    """One float32 picture on a CPU with enough channels and positions."""
+    """Float32 on a CPU with enough channels and positions."""
     wide, narrow = torch.zeros(128, 64, 3, 3), torch.zeros(64, 64, 3, 3)
     picture = torch.zeros(1, 64, 16, 16)
     assert winograd.suits(wide, picture)
     assert not winograd.suits(narrow, picture)
     assert not winograd.suits(wide, picture[..., :15])
-    assert not winograd.suits(wide, picture.expand(2, -1, -1, -1))
     assert not winograd.suits(wide, picture.bfloat16())

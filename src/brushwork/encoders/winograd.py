@@ -43,11 +43,10 @@ _OUTPUT = torch.tensor(
 
 
 def suits(weight: Tensor, x: Tensor) -> bool:
-    """Whether this convolution is faster here: float32 on a CPU, one picture, many channels and positions."""
+    """Whether this convolution is faster here: float32 on a CPU, many channels and positions."""
     return (
         x.dtype == torch.float32
         and x.device.type == "cpu"
-        and x.shape[0] == 1
         and tuple(sorted(weight.shape[:2])) >= LEAST_CHANNELS
         and x.shape[-2] * x.shape[-1] >= LEAST_POSITIONS
     )
@@ -71,7 +70,7 @@ def transform(weight: Tensor) -> Kernels:
 
 
 def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
-    """relu(conv2d(x, weight, bias, padding=1)) of (1, C, H, W) float32; ``kernels`` from ``transform``."""
+    """relu(conv2d(x, weight, bias, padding=1)) of (N, C, H, W) float32; ``kernels`` from ``transform``."""
     return _WinogradReLU.apply(x, kernels, bias)  # pyright: ignore[reportReturnType]
 
 
@@ -88,18 +87,19 @@ class _WinogradReLU(torch.autograd.Function):
         across, strips = _strips(height, width, x.shape[1])
         rows = strips[0][1] * STRIDE
         padded = x.new_empty(rows + 2, across * STRIDE + 2, x.shape[1])
-        for margin in (padded[0], padded[:, 0], padded[:, width + 1 :]):
+        for margin in (padded[:, 0], padded[:, width + 1 :]):
             margin.zero_()
         done = x.new_empty(rows, across * STRIDE, matrices.shape[2])
-        rows_in, rows_out = _rows(x), _rows(found)
-        for first, count in strips:
-            _fill(padded, rows_in, first - 1)
-            tiles = _tiles(padded, count, across, TILE).reshape(TILE**2, -1, x.shape[1])
-            output = _apply(before, tiles, matrices, after, bias)
-            place = _tiles(done, count, across, STRIDE)
-            torch.clamp_min(output.view_as(place), 0, out=place)
-            mine = rows_out[first : first + count * STRIDE]
-            mine.copy_(done[: len(mine), :width])
+        for rows_in, rows_out in zip(_rows(x), _rows(found), strict=True):
+            padded[0].zero_()
+            for first, count in strips:
+                _fill(padded, rows_in, first - 1)
+                tiles = _tiles(padded, count, across, TILE).reshape(TILE**2, -1, x.shape[1])
+                output = _apply(before, tiles, matrices, after, bias)
+                place = _tiles(done, count, across, STRIDE)
+                torch.clamp_min(output.view_as(place), 0, out=place)
+                mine = rows_out[first : first + count * STRIDE]
+                mine.copy_(done[: len(mine), :width])
         ctx.save_for_backward(found)
         ctx.turned, ctx.shape = kernels.turned, x.shape
         return found
@@ -117,29 +117,29 @@ class _WinogradReLU(torch.autograd.Function):
         masked = features.new_empty(rows, across * STRIDE, matrices.shape[1])
         masked[:, width:].zero_()
         added = features.new_empty(rows + 2, across * STRIDE + 2, channels)
-        added[:2].zero_()
-        rows_in, rows_out = (_rows(gradient), _rows(features)), _rows(found)
-        for first, count in strips:
-            mine, theirs = (each[first : first + count * STRIDE] for each in rows_in)
-            place = masked[: len(mine), :width]
-            torch.ops.aten.threshold_backward.grad_input(mine, theirs, 0, grad_input=place)
-            masked[len(mine) :].zero_()
-            tiles = _tiles(masked, count, across, STRIDE).reshape(STRIDE**2, -1, matrices.shape[1])
-            output = _apply(before, tiles, matrices, after)
-            _overlap_add(added, output.view(TILE, TILE, count, across, channels))
-            _empty(added, rows_out, first - 1, count * STRIDE)
+        for *rows_in, rows_out in zip(_rows(gradient), _rows(features), _rows(found), strict=True):
+            added[:2].zero_()
+            for first, count in strips:
+                mine, theirs = (each[first : first + count * STRIDE] for each in rows_in)
+                place = masked[: len(mine), :width]
+                torch.ops.aten.threshold_backward.grad_input(mine, theirs, 0, grad_input=place)
+                masked[len(mine) :].zero_()
+                tiles = _tiles(masked, count, across, STRIDE).reshape(STRIDE**2, -1, matrices.shape[1])
+                output = _apply(before, tiles, matrices, after)
+                _overlap_add(added, output.view(TILE, TILE, count, across, channels))
+                _empty(added, rows_out, first - 1, count * STRIDE)
         return found, None, None
 
 
 def _empty_like(x: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """(1, C, H, W) whose strides say channels-last: of a turned (H, W, C) pooling would make a copy."""
-    shape = (1, channels, height, width)
+    """(N, C, H, W) whose strides say channels-last: of a turned (N, H, W, C) pooling would make a copy."""
+    shape = (len(x), channels, height, width)
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(1, C, H, W) as (H, W, C) with channels side by side; a copy only where they are not."""
-    rows = x[0].permute(1, 2, 0)
+    """(N, C, H, W) as (N, H, W, C) with channels side by side; a copy only where they are not."""
+    rows = x.permute(0, 2, 3, 1)
     return rows if rows.stride(-1) == 1 else rows.contiguous()
 
 

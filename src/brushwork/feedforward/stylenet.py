@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, interpolate, pad
 
 from brushwork.errors import WeightsError
@@ -62,8 +63,25 @@ class Moments(NamedTuple):
 
 def moments(features: Tensor) -> Moments:
     """Those of features (N, C, h, w), over the whole picture."""
-    variance, mean = torch.var_mean(features, dim=(-2, -1), correction=0, keepdim=True)
-    return Moments(mean, variance)
+    return Moments(*cast("tuple[Tensor, Tensor]", _Moments.apply(features)))
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and variance; on channels-last features a third of the time of ``var_mean`` and its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = x.mean((-2, -1), keepdim=True)
+        ctx.save_for_backward(x, mean)
+        return mean, (x - mean).square_().mean((-2, -1), keepdim=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor, of_variance: Tensor) -> Tensor:  # pyright: ignore
+        x, mean = ctx.saved_tensors
+        count = x.shape[-2] * x.shape[-1]
+        slope = of_variance * (2 / count)
+        return torch.addcmul(of_mean / count - slope * mean, x, slope)
 
 
 class Norm(nn.Module):

@@ -74,8 +74,8 @@ class Criterion:
 
 def _singly(features: Features) -> list[dict[str, Tensor]]:
     """Moments are those of one picture, not of a batch: else one could be pale where another is dark."""
-    count = len(features[STYLE[0]])
-    return [{name: features[name][i : i + 1] for name in STYLE} for i in range(count)]
+    layers = [features[name].split(1) for name in STYLE]  # whose gradients are put together at once
+    return [dict(zip(STYLE, maps, strict=True)) for maps in zip(*layers, strict=True)]
 
 
 def make_criterion(encoder: VGG19, painting: Tensor, long_side: int, form: StyleLoss) -> Criterion:
