@@ -120,14 +120,14 @@ def test_poolings_differ(weights: Weights, vgg: VGG19) -> None:
 def test_computing_stops_at_the_last_layer_needed(
     vgg: VGG19, monkeypatch: pytest.MonkeyPatch, layers: list[str], count: int
 ) -> None:
-    calls: list[Tensor] = []
-    convolve = F.conv2d
+    calls: list[str] = []
+    convolve = vgg._convolve  # pyright: ignore[reportPrivateUsage]
 
-    def counted(x: Tensor, *rest: Any, **named: Any) -> Tensor:
-        calls.append(x)
-        return convolve(x, *rest, **named)
+    def counted(name: str, x: Tensor, **named: Any) -> Tensor:
+        calls.append(name)
+        return convolve(name, x, **named)
 
-    monkeypatch.setattr(F, "conv2d", counted)
+    monkeypatch.setattr(vgg, "_convolve", counted)
     found = vgg.features(noise(32, 32).float().expand(2, -1, -1, -1), layers)
     assert sorted(found) == sorted(layers)
     assert len(calls) == count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +152,9 @@ class Counting(VGG19):
 
     shown = 0
 
-    def features(self, image: Tensor, layers: Iterable[str], **named: Any) -> dict[str, Tensor]:
+    def taken(self, image: Tensor, takers: Mapping[str, Any], **named: Any) -> dict[str, Any]:
         self.shown += 1
-        return super().features(image, layers, **named)
+        return super().taken(image, takers, **named)
 
 
 def test_closing_cancels(weights: Weights, photo: Tensor, painting: Tensor) -> None:

@@ -258,7 +258,7 @@ def test_tiles_show_in_the_log(desk: Desk) -> None:
 
 def test_too_little_memory_is_refused(desk: Desk) -> None:
     complaint = desk.stylize(memory="500MB", json=None).complaint
-    assert "48×36 pixels need at least 0.74 GB of memory" in complaint
+    assert "48×36 pixels need at least 0.77 GB of memory" in complaint
     assert "--memory allows 0.5 GB" in complaint
     assert "give more memory" in complaint
     for wrong in ("4XB", "much"):

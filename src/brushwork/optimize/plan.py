@@ -16,11 +16,11 @@ from brushwork.optimize.scales import Scale
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.variants import variant_sizes
 
-BASE = 740_000_000
+BASE = 765_000_000
 """Bytes of torch and of VGG19's weights with Winograd's matrices."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
-WHOLE = 2.0  # what the backward pass of one piece adds to the features in memory: as much again
+WHOLE = 1.7  # what the backward pass of one piece adds to the features in memory: 0.7 of them
 RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
 SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
 SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
