@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -15,11 +14,11 @@ from brushwork.errors import InputError
 from brushwork.fields import build, flag
 from brushwork.surfaces.downloads import fetch_all
 from brushwork.surfaces.options import of_model, typed, with_options
-from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.status import DONE, INTERRUPTED
+from brushwork.surfaces.terminal import say, tell
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 
 if TYPE_CHECKING:  # torch takes seconds
-    from brushwork.outputs.training import GanFolder
     from brushwork.training.gan_runner import GanRun
     from brushwork.training.processes import Processes
     from brushwork.training.scoring import Scored
@@ -94,7 +93,7 @@ def _train_together(
 ) -> int:
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.training import GanFolder, saved_state
-    from brushwork.surfaces.terminal import say
+    from brushwork.surfaces.progress import drain
     from brushwork.training.gan_runner import run_gan
 
     state = saved_state(Path(wanted.output or "")) if wanted.resume else None
@@ -106,9 +105,11 @@ def _train_together(
     for trouble in run.troubles:
         say(f"left out: {trouble}")
     folder.begin()
-    if not _drain(run, folder, quiet=quiet):
+    if not drain(
+        run.events, lambda event: folder.handle(event, run.task), lambda: tell(folder.notes), quiet=quiet
+    ):
         is_stored = folder.store(run.task)
-        _tell(folder)
+        tell(folder.notes)
         again = f"brushwork gan train -o {quote(str(folder.path))} --resume"
         say(f"interrupted; go on: {again}" if is_stored else "interrupted")
         return INTERRUPTED
@@ -127,28 +128,6 @@ def _help(run: GanRun) -> int:
     return 0
 
 
-def _drain(run: GanRun, folder: GanFolder, *, quiet: bool) -> bool:
-    """Hand each event to the folder and the person; False when a Ctrl-C ended it early."""
-    from brushwork.surfaces.progress import watcher
-    from brushwork.training.events import Checkpoint
-
-    with interruptible() as interrupted, watcher(quiet=quiet) as person, closing(run.events):
-        for event in run.events:
-            folder.handle(event, run.task)
-            person.show(event)
-            _tell(folder)
-            if interrupted and isinstance(event, Checkpoint):
-                return False
-    return True
-
-
-def _tell(folder: GanFolder) -> None:
-    from brushwork.surfaces.terminal import say
-
-    while folder.notes:
-        say(folder.notes.pop(0))
-
-
 def sample(
     generator: Annotated[str, Parameter(help="folder of a training, or its generator.safetensors")],
     /,
@@ -156,7 +135,6 @@ def sample(
 ) -> int:
     """Take pictures from a trained generator, or go from one of its latents to the next."""
     from brushwork.outputs.gan_samples import write_samples
-    from brushwork.surfaces.terminal import say
 
     job = build(GanSample, typed({"generator": generator, **options}))
     write_samples(job)

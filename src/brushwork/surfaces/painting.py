@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from brushwork.errors import DivergedError, OutputError
 from brushwork.jobs import Stylize
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
-from brushwork.surfaces.terminal import say
+from brushwork.surfaces.terminal import say, tell
 from brushwork.wanted import Wanted
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -41,7 +41,7 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
             stored = writer.store()
             if not writer.rescue(best=job.optimizer == "lbfgs"):  # its latest may be a trial step
                 raise KeyboardInterrupt
-            _tell(writer)
+            tell(writer.notes)
             say(_how_to_go_on(writer, stored=stored))
             return INTERRUPTED
         writer.finish()
@@ -68,17 +68,11 @@ def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
         for event in events:
             writer.handle(event)
             person.show(event)
-            _tell(writer)
+            tell(writer.notes)
             # After a Progress there is a Checkpoint at once, which is the better place to stop.
             if interrupted and not isinstance(event, Progress | Finished):
                 return False
     return True
-
-
-def _tell(writer: Writer) -> None:
-    """Pass on what the writer has to say."""
-    while writer.notes:
-        say(writer.notes.pop(0))
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from brushwork.surfaces.status import interruptible
 from brushwork.surfaces.terminal import LINE_EVERY, say
-from brushwork.training.events import EpochDone, Event, Preparing, Started, Stepped
+from brushwork.training.events import Checkpoint, EpochDone, Event, Preparing, Started, Stepped
 
 Result = TypeVar("Result")
 
@@ -29,6 +31,20 @@ def watched(events: Generator[Event, None, Result], *, quiet: bool) -> Result:
                 person.show(next(events))
             except StopIteration as end:
                 return end.value
+
+
+def drain(
+    events: Generator[Event], handle: Callable[[Event], None], tell: Callable[[], None], *, quiet: bool
+) -> bool:
+    """Hand each event to ``handle`` and the person, then ``tell`` more; False when a Ctrl-C ended it."""
+    with interruptible() as interrupted, watcher(quiet=quiet) as person, closing(events):
+        for event in events:
+            handle(event)
+            person.show(event)
+            tell()
+            if interrupted and isinstance(event, Checkpoint):
+                return False
+    return True
 
 
 class Silence:

@@ -200,6 +200,12 @@ def say(message: str) -> None:
         sys.stderr.flush()
 
 
+def tell(notes: list[str], before: str = "") -> None:
+    """Say notes, each after ``before``, and empty the list."""
+    while notes:
+        say(before + notes.pop(0))
+
+
 def table(rows: Iterable[tuple[str, ...]]) -> None:
     """Rows on stdout, without a frame; the last column wraps. Raises OutputError when that fails."""
     from rich.console import Console

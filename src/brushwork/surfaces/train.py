@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
-from contextlib import closing
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -15,7 +14,8 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.fields import Frozen, build, flag
 from brushwork.jobs import Settings, Stylize
 from brushwork.surfaces.options import of_model, typed, with_options
-from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
+from brushwork.surfaces.status import DONE, INTERRUPTED
+from brushwork.surfaces.terminal import say, table, tell
 from brushwork.training.jobs import MakePairs, NetworkFiles, PairedTrain, StyleNetTrain
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -184,7 +184,6 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
     from brushwork.context import keep_freed_memory
     from brushwork.outputs.network import NetworkFolder, run_folder
     from brushwork.outputs.training import saved_state
-    from brushwork.surfaces.terminal import say
     from brushwork.training.processes import processes
 
     keep_freed_memory()
@@ -209,7 +208,6 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
 
 def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int:
     from brushwork.outputs.files import write_standard_output
-    from brushwork.surfaces.terminal import say
 
     if not _drain(run, folder, quiet=quiet):
         return _interrupted(run, folder)
@@ -225,25 +223,17 @@ def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int
 
 
 def _drain(run: Run, folder: NetworkFolder, *, quiet: bool) -> bool:
-    """Hand each event to the folder and the person; False when a Ctrl-C ended it early."""
-    from brushwork.surfaces.progress import watcher
-    from brushwork.training.events import Checkpoint
+    from brushwork.surfaces.progress import drain
 
-    with interruptible() as interrupted, watcher(quiet=quiet) as person, closing(run.events):
-        try:
-            for event in run.events:
-                folder.handle(event, run.task)
-                person.show(event)
-                _tell(folder, run)
-                if interrupted and isinstance(event, Checkpoint):
-                    return False
-        except DivergedError as error:
-            raise DivergedError(f"{error}, as with {_again(run, folder)} --learning-rate LR") from error
-    return True
+    try:
+        return drain(
+            run.events, lambda event: folder.handle(event, run.task), lambda: _tell(folder, run), quiet=quiet
+        )
+    except DivergedError as error:
+        raise DivergedError(f"{error}, as with {_again(run, folder)} --learning-rate LR") from error
 
 
 def _interrupted(run: Run, folder: NetworkFolder) -> int:
-    from brushwork.surfaces.terminal import say
 
     is_stored = folder.store(run.task)
     _tell(folder, run)
@@ -256,17 +246,12 @@ def _again(run: Run, folder: NetworkFolder) -> str:
 
 
 def _tell(folder: NetworkFolder, run: Run) -> None:
-    from brushwork.surfaces.terminal import say
-
-    while folder.notes:
-        say(folder.notes.pop(0))
-    while run.troubles:
-        say(f"left out: {run.troubles.pop(0)}")
+    tell(folder.notes)
+    tell(run.troubles, "left out: ")
 
 
 def _show(verdict: Verdict) -> None:
     """Scores as a table, then the gates: what is wrong and what to change."""
-    from brushwork.surfaces.terminal import say, table
 
     names = list(next(iter(verdict.scores.values())))
     rows = [(who, *(f"{one[name]:.3f}" for name in names)) for who, one in verdict.scores.items()]
