@@ -123,9 +123,9 @@ def test_computing_stops_at_the_last_layer_needed(
     calls: list[str] = []
     convolve = vgg._convolve  # pyright: ignore[reportPrivateUsage]
 
-    def counted(name: str, x: Tensor, **named: Any) -> Tensor:
+    def counted(name: str, x: Tensor) -> Tensor:
         calls.append(name)
-        return convolve(name, x, **named)
+        return convolve(name, x)
 
     monkeypatch.setattr(vgg, "_convolve", counted)
     found = vgg.features(noise(32, 32).float().expand(2, -1, -1, -1), layers)

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, owns_gradient: bool, padding: int = 1) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int = 1) -> Tensor:
     """relu(conv2d(x, weight, bias, padding=padding)) of (N, C, H, W); weight and bias get no gradient.
 
-    ``owns_gradient`` says that nobody else sees the gradient that will come back, so that it may be changed.
+    The gradient that comes back is changed in place: ``fork`` the result for whoever else may see it.
     """
-    return _ConvolutionReLU.apply(x, weight, bias, owns_gradient, padding)  # pyright: ignore[reportReturnType]
+    return _ConvolutionReLU.apply(x, weight, bias, padding)  # pyright: ignore[reportReturnType]
 
 
 def fork(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,19 +38,17 @@ def tap(x: Tensor, pull: Callable[[Tensor, Tensor], None]) -> Tensor:
 
 class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, owns_gradient: bool, padding: int
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
         result = F.relu_(F.conv2d(x, weight, bias, padding=padding))
         ctx.save_for_backward(x, weight, result)
-        ctx.owns_gradient, ctx.padding = owns_gradient, [padding, padding]
+        ctx.padding = [padding, padding]
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore
         x, weight, result = ctx.saved_tensors
-        if ctx.owns_gradient and gradient.stride() == result.stride():
+        if gradient.stride() == result.stride():
             masked = torch.ops.aten.threshold_backward.grad_input(gradient, result, 0, grad_input=gradient)
         else:
             masked = torch.ops.aten.threshold_backward(gradient, result, 0)
@@ -58,7 +56,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         found, _, _ = torch.ops.aten.convolution_backward(
             masked, x, weight, None, one, ctx.padding, one, False, [0, 0], 1, [True, False, False]
         )
-        return found, None, None, None, None
+        return found, None, None, None
 
 
 class _Fork(torch.autograd.Function):

@@ -90,12 +90,13 @@ class VGG19:
     ) -> dict[str, T]:
         """What ``takers`` make of the features (N, C, h, w) of their layers; else as ``features``.
 
-        A taker gives what it makes and the same features for the next layer.
+        A taker gives what it makes and the same features for the next layer. The gradient that it hands back
+        is its own to give away: the layer before changes it in place.
         """
         last = self._last(image, check_layers(takers))
         x, found = self._input(image), dict[str, T]()
         for name in LAYERS[: LAYERS.index(last) + 1] if last else ():
-            x = self._layer(name, x, last=name == last, padding=padding)
+            x = self._layer(name, x, padding)
             if name in takers:
                 found[name], x = takers[name](x)
         return found
@@ -128,7 +129,7 @@ class VGG19:
 
     def _tapped(self, block: Sequence[str], pulls: Mapping[str, Pull], padding: Padding, x: Tensor) -> Tensor:
         for name in block:
-            x = self._layer(name, x, last=False, padding=padding)
+            x = self._layer(name, x, padding)
             x = convolution.tap(x, pulls[name]) if name in pulls else x
         return x
 
@@ -142,7 +143,7 @@ class VGG19:
         mean = image.new_tensor(self.weights.mean).view(1, 3, 1, 1)
         return (image - mean).to(self.dtype, memory_format=torch.channels_last)
 
-    def _layer(self, name: str, x: Tensor, *, last: bool, padding: Padding) -> Tensor:
+    def _layer(self, name: str, x: Tensor, padding: Padding) -> Tensor:
         if name.endswith("pool"):
             return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
         if name not in self._convolutions:
@@ -152,22 +153,22 @@ class VGG19:
         if padding == "wrap":
             # The zeros that the convolution adds reach only the margin, which is cut off again.
             padded = F.pad(x, (1, 1, 1, 1), mode="circular").contiguous(memory_format=torch.channels_last)
-            return self._convolve(name, padded, last=last)[..., 1:-1, 1:-1]
+            return self._convolve(name, padded)[..., 1:-1, 1:-1]
         if padding == "repeat" and name == LAYERS[0]:
             # Here alone: it is the picture's frame that shows, and padding every layer takes twice the time.
             weight, bias = self._convolutions[name]
             padded = F.pad(x, (1, 1, 1, 1), mode="replicate").contiguous(memory_format=torch.channels_last)
-            return convolution.convolve(padded, weight, bias, owns_gradient=not last, padding=0)
-        return self._convolve(name, x, last=last)
+            return convolution.convolve(padded, weight, bias, padding=0)
+        return self._convolve(name, x)
 
-    def _convolve(self, name: str, x: Tensor, *, last: bool) -> Tensor:
+    def _convolve(self, name: str, x: Tensor) -> Tensor:
         weight, bias = self._convolutions[name]
         if winograd.suits(weight, x):
             return winograd.convolve(x, self._transformed(name), bias)
-        return convolution.convolve(x, weight, bias, owns_gradient=not last)
+        return convolution.convolve(x, weight, bias)
 
     def _transformed(self, name: str) -> winograd.Kernels:
-        """A layer's kernels as Winograd's matrices, made at first use: 240 MB up to block5_conv2."""
+        """A layer's kernels as Winograd's matrices, made at first use: 300 MB up to block5_conv2."""
         with self._transforming:  # tiles may be looked at by several threads
             if name not in self._winograd:
                 self._winograd[name] = winograd.transform(self._convolutions[name][0])

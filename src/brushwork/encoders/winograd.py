@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 TILE, STRIDE = 6, 4  # an input tile of 6×6 begins every 4 pixels
 EVERYWHERE = 7  # the position, (1, 1) of 6×6, that the output's transform adds to all of a tile
 LEAST_CHANNELS = (64, 128)  # smaller and larger side; below, moving the tiles costs what products save
-LARGEST_COPIED = 256 * 512
+LARGEST_COPIED = 256 * 512  # channels times features; copies of the largest take more memory than time
 LEAST_POSITIONS = 256  # below, reading the four times larger weights does
 
 _INPUT = torch.tensor(
@@ -64,7 +64,7 @@ def transform(weight: Tensor) -> Kernels:
     # In float64 this took a second of every start and changed nothing that can be measured.
     flat = weight.float().permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
     matrices = (_kron(_KERNEL) @ flat).view(TILE**2, weight.shape[1], weight.shape[0])
-    # Products with matrices that lie turned take a fifth longer; the largest would take 150 MB more.
+    # Products with matrices that only appear turned take a fifth longer; the largest would be 150 MB more.
     is_small = matrices[0].numel() <= LARGEST_COPIED
     return Kernels(matrices, matrices.mT.contiguous() if is_small else matrices.mT)
 

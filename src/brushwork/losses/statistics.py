@@ -60,17 +60,17 @@ class _Fork(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:  # pyright: ignore
         (x,), (first, second, onward) = ctx.saved_tensors, gradients
         matrix = flatten(x)
-        if onward is None or second is None or not _is_as(onward, matrix):
-            found = _pull(matrix, first, second)
-            if found is None:
-                return onward
-            found = found.reshape(x.shape).to(x.dtype)
-            return found if onward is None else onward.add_(found)
-        rows = flatten(onward).mT
-        if first is not None:
-            rows += first
-        rows.addmm_(matrix.mT, second + second.mT)
-        return onward
+        if onward is not None and second is not None and _is_as(onward, matrix):
+            rows = flatten(onward).mT
+            if first is not None:
+                rows += first
+            rows.addmm_(matrix.mT, second + second.mT)
+            return onward
+        found = _pull(matrix, first, second)
+        if found is None:
+            return onward
+        found = found.reshape(x.shape).to(x.dtype)
+        return found if onward is None else onward.add_(found)
 
 
 def _is_as(gradient: Tensor, matrix: Tensor) -> bool:

@@ -25,7 +25,7 @@ class Generator(nn.Module):
             SameConvTranspose2d(64, 32, 4, 2),
             nn.LeakyReLU(SLOPE, inplace=True),
             SameConvTranspose2d(32, 16, 4, 1),
-            nn.LeakyReLU(SLOPE),  # of cropped features, which in place would be copied first
+            nn.LeakyReLU(SLOPE),  # not in place: cropped features are a view
             SameConv2d(16, 1, 5),
             nn.Sigmoid(),
         )
