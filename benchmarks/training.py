@@ -1,7 +1,8 @@
 """Training speed: pictures a second, as a share of the machine's matrix rate, the GAN also beside Keras.
 
 python benchmarks/training.py [--task gan|stylenet] [--threads N] [--batch N] [--side PX] [--steps N]
-                              [--keras PYTHON_WITH_TENSORFLOW]
+                              [--precision float32|bfloat16]
+                              [--keras PYTHON_WITH_TENSORFLOW [--keras-precision float32|bfloat16]]
 
 Steps of both alternate, so that whatever else the machine does burdens both; the ratio is the median of the
 ratios of neighbours, by processor time.
@@ -36,35 +37,35 @@ PEER = Path(__file__).parent / "peers" / "keras_gan.py"
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--task", choices=["gan", "stylenet"], default="gan")
-    parser.add_argument("--batch", type=int, help="512, or 4 of stylenet")
-    parser.add_argument("--side", type=int, default=256, help="of stylenet's pictures")
-    parser.add_argument("--steps", type=int, default=7)
-    parser.add_argument("--keras", help="a Python that has TensorFlow")
-    options = parser.parse_args()
+    options = _options()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     options.batch = options.batch or {"gan": 512, "stylenet": 4}[options.task]
+    dtype = getattr(torch, options.precision)
     if options.task == "gan":
         task, batch = Gan(GanTrain()), torch.rand(options.batch, 1, 28, 28)
     else:
-        task, batch = stylenet(), torch.rand(options.batch, 3, options.side, options.side)
+        task, batch = stylenet(dtype), torch.rand(options.batch, 3, options.side, options.side)
+
+    def step() -> None:  # as the training loop does it
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            task.step(batch)
+
     with FlopCounterMode(display=False) as counter:
-        task.step(batch)
+        step()
     operations = counter.get_total_flops()
     ours, products, theirs = list[Seconds](), list[Seconds](), list[Seconds]()
-    peer = _Peer(options.keras, options.batch, options.threads) if options.keras else None
-    matrix = torch.rand(2048, 2048)
+    command = [str(PEER), str(options.batch), str(options.threads), options.keras_precision]
+    peer = _Peer([options.keras, *command]) if options.keras else None
+    matrix = torch.rand(2048, 2048).to(dtype)
     for _ in range(options.steps):
         products.append(_timed(lambda: torch.mm(matrix, matrix)))
-        ours.append(_timed(lambda: task.step(batch)))
+        ours.append(_timed(step))
         if peer:
             theirs.append(peer.step())
     rate = 2 * 2048**3 * statistics.median(1 / cpu for _, cpu in products)
     pace = statistics.median(1 / cpu for _, cpu in ours)
-    print(f"matrix product: {rate / 1e9:.0f} GFLOP/s a processor second")
+    print(f"{options.precision} matrix product: {rate / 1e9:.0f} GFLOP/s a processor second")
     print(f"a step: {operations / 1e9:.0f} GFLOP, {operations * pace / 1e9:.0f} GFLOP/s", end="")
     print(f" = {operations * pace / rate:.2f} of that")
     print(f"pictures: {options.batch * pace:.3g} a processor second")
@@ -76,11 +77,24 @@ def main() -> None:
         )
 
 
-def stylenet() -> Stylise:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--task", choices=["gan", "stylenet"], default="gan")
+    parser.add_argument("--batch", type=int, help="512, or 4 of stylenet")
+    parser.add_argument("--side", type=int, default=256, help="of stylenet's pictures")
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--keras", help="a Python that has TensorFlow")
+    parser.add_argument("--keras-precision", choices=["float32", "bfloat16"], default="float32")
+    return parser.parse_args()
+
+
+def stylenet(dtype: torch.dtype) -> Stylise:
     """The default network's training, of a painting that is at hand."""
     job = build(StyleNetTrain, {"photos": "photos", "style": "style"})
     painting = torch.from_numpy(paint("swirls", size=512)).permute(2, 0, 1)[None] / 255
-    criterion = make_criterion(VGG19.load(), painting, job.style_size, job.style_loss)
+    criterion = make_criterion(VGG19.load(dtype=dtype), painting, job.style_size, job.style_loss)
     network = StyleNet(StyleNetSettings.of_width(job.width, conditions=INPUTS))
     network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Stylise(job, network, criterion, {})
@@ -95,11 +109,10 @@ def _timed(work: Callable[[], object]) -> Seconds:
 class _Peer:
     """Keras in a process of its own, which waits between its steps."""
 
-    def __init__(self, python: str, batch: int, threads: int) -> None:
-        command = [python, str(PEER), str(batch), str(threads)]
+    def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self._answer() != "ready":
-            sys.exit(f"{python} does not run {PEER}")
+            sys.exit(f"{command[0]} does not run {PEER}")
 
     def step(self) -> Seconds:
         """One step of Keras's."""

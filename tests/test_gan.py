@@ -89,6 +89,25 @@ def test_same_convolutions_are_tensorflows(
         np.testing.assert_allclose(plain(back(x[None]))[0], expected, atol=1e-12)
 
 
+def test_transposed_convolutions_in_bfloat16_are_near_and_keep_their_order_in_memory() -> None:
+    torch.manual_seed(0)
+    layer = SameConvTranspose2d(8, 4, 4, 2).to(memory_format=torch.channels_last)  # pyright: ignore
+    x = torch.randn(3, 8, 7, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
+    direction = torch.randn(3, 4, 14, 14)
+
+    def run(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            found = layer(x)
+        assert found.dtype == dtype
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        leaves = [x, *layer.parameters()]
+        return found.detach(), *torch.autograd.grad(found, leaves, direction.to(dtype))
+
+    for coarse, fine in zip(run(torch.bfloat16), run(torch.float32), strict=True):
+        assert float((coarse - fine).norm()) < 1e-2 * float(fine.norm())
+        assert coarse.stride() == fine.stride()
+
+
 def test_paddings_of_the_networks() -> None:
     assert [same_padding(side, 4, 2) for side in (28, 14, 7)] == [(1, 1), (1, 1), (1, 2)]
     assert same_padding(28, 4, 1) == (1, 2)

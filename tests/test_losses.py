@@ -162,6 +162,25 @@ def test_forked_moments_pull_like_plain_ones(
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize(("exact", "bound"), [(True, 1e-6), (False, 2e-3)])
+@pytest.mark.parametrize("size", [(37, 41), (3, 4)])
+def test_forked_moments_of_half_precision(exact: bool, bound: float, size: tuple[int, int]) -> None:
+    """Sums are float32's, or near; gradients are rounded to bfloat16. Sides are and are not whole parts."""
+    x = torch.rand(1, 8, *size, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+    moments, onward = Moments.fork(x, exact=exact)
+    fine = Moments.of(x.detach().double().requires_grad_())
+    for found, expected in ((moments.first, fine.first), (moments.second, fine.second)):
+        assert found.dtype == torch.float32
+        assert (found - expected).norm().detach() < bound * expected.norm().detach()
+    total = moments.second.square().sum() + moments.first.sum() + onward.square().sum()
+    (gradient,) = torch.autograd.grad(total, x)
+    double = x.detach().double().requires_grad_()
+    moments = Moments.of(double)
+    total = moments.second.square().sum() + moments.first.sum() + double.square().sum()
+    (expected,) = torch.autograd.grad(total, double)
+    assert (gradient - expected).norm() < 1e-2 * expected.norm()
+
+
 @pytest.mark.parametrize("part", ["first", "second"])
 def test_gradient_of_moments(part: str) -> None:
     checked(lambda f: getattr(Moments.of(f), part), maps(1))

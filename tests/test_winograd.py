@@ -10,25 +10,33 @@ from brushwork.encoders import winograd
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 19), (33, 50), (8, 130)])
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize(("inputs", "outputs"), [(128, 256), (256, 128)])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-6), (torch.bfloat16, 3e-2)])
 def test_it_is_the_convolution_and_its_relu(
-    height: int, width: int, inputs: int, outputs: int, layout: torch.memory_format
+    height: int,
+    width: int,
+    inputs: int,
+    outputs: int,
+    layout: torch.memory_format,
+    dtype: torch.dtype,
+    bound: float,
 ) -> None:
-    """Values and gradient agree to 1e-5 of their size, at sides that are and are not whole tiles."""
+    """Values and gradient agree at sides that are and are not whole tiles, to so much of their size."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, inputs, height, width, generator=generator).contiguous(memory_format=layout)
-    x.requires_grad_()
+    x = torch.randn(1, inputs, height, width, generator=generator).to(dtype)
+    x = x.contiguous(memory_format=layout).requires_grad_()
     weight = 0.05 * torch.randn(outputs, inputs, 3, 3, generator=generator)
-    bias = torch.randn(outputs, generator=generator)
-    direction = torch.randn(1, outputs, height, width, generator=generator)
+    bias = torch.randn(outputs, generator=generator).to(dtype)
+    direction = torch.randn(1, outputs, height, width, generator=generator).to(dtype)
     direction = direction.contiguous(memory_format=layout)
-    ours = winograd.convolve(x, winograd.transform(weight), bias)
+    ours = winograd.convolve(x, winograd.transform(weight, dtype), bias)
     (gradient,) = torch.autograd.grad(ours, x, direction)
     exact = F.conv2d(x.detach().double(), weight.double(), bias.double(), padding=1).relu()
     masked = direction.double() * (ours > 0)  # where the sign is a matter of rounding, by ours
     adjoint = F.conv_transpose2d(masked, weight.double(), padding=1)
     for mine, theirs in ((ours.detach(), exact), (gradient, adjoint)):
         assert mine.shape == theirs.shape
-        assert (mine.double() - theirs).norm() < 1e-5 * theirs.norm()
+        assert mine.dtype == dtype
+        assert (mine.double() - theirs).norm() < bound * theirs.norm()
 
 
 def test_pictures_of_a_batch_are_convolved_alone() -> None:
@@ -42,10 +50,11 @@ def test_pictures_of_a_batch_are_convolved_alone() -> None:
 
 
 def test_it_is_used_where_it_pays() -> None:
-    """Float32 on a CPU with enough channels and positions."""
+    """On a CPU with enough channels and positions."""
     wide, narrow = torch.zeros(128, 64, 3, 3), torch.zeros(64, 64, 3, 3)
     picture = torch.zeros(1, 64, 16, 16)
     assert winograd.suits(wide, picture)
+    assert winograd.suits(wide, picture.bfloat16())
     assert not winograd.suits(narrow, picture)
     assert not winograd.suits(wide, picture[..., :15])
-    assert not winograd.suits(wide, picture.bfloat16())
+    assert not winograd.suits(wide, picture.double())

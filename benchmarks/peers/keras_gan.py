@@ -1,6 +1,7 @@
 """The course notebook's GAN in Keras: a step for each line on standard input, its seconds on standard output.
 
-Run by benchmarks/training.py with a Python that has TensorFlow: python keras_gan.py BATCH THREADS
+Run by benchmarks/training.py with a Python that has TensorFlow:
+python keras_gan.py BATCH THREADS float32|bfloat16
 """
 
 # pyright: basic, reportUntypedFunctionDecorator=false
@@ -22,7 +23,7 @@ def networks():
             *(part for width in (64, 128, 128) for part in (L.Conv2D(width, 4, 2, "same"), L.LeakyReLU(0.2))),
             L.Flatten(),
             L.Dropout(0.2),
-            L.Dense(1, activation="sigmoid"),
+            L.Dense(1, activation="sigmoid", dtype="float32"),
         ]
     )
     generator = tf.keras.Sequential(
@@ -35,16 +36,18 @@ def networks():
                 for width, stride in ((64, 2), (32, 2), (16, 1))
                 for part in (L.Conv2DTranspose(width, 4, stride, "same"), L.LeakyReLU(0.2))
             ),
-            L.Conv2D(1, 5, padding="same", activation="sigmoid"),
+            L.Conv2D(1, 5, padding="same", activation="sigmoid", dtype="float32"),
         ]
     )
     return discriminator, generator
 
 
-def main(batch: int, threads: int) -> None:
+def main(batch: int, threads: int, precision: str) -> None:
     """Answer each line with the seconds of one step."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if precision == "bfloat16":  # the last layers in float32, as Keras's guide to mixed precision says
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     discriminator, generator = networks()
     assert (discriminator.count_params(), generator.count_params()) == (396_609, 310_849)
     optimizers = [tf.keras.optimizers.Adam(1e-4) for _ in range(2)]
@@ -77,4 +80,4 @@ def main(batch: int, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

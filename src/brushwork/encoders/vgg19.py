@@ -171,7 +171,7 @@ class VGG19:
         """A layer's kernels as Winograd's matrices, made at first use: 300 MB up to block5_conv2."""
         with self._transforming:  # tiles may be looked at by several threads
             if name not in self._winograd:
-                self._winograd[name] = winograd.transform(self._convolutions[name][0])
+                self._winograd[name] = winograd.transform(self.weights.convolutions[name][0], self.dtype)
             return self._winograd[name]
 
 

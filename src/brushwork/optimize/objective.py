@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -85,7 +86,9 @@ class Objective:
         takers: dict[str, Taker[Tensor | Moments]] = dict.fromkeys(self.target.content, fork)
         for name, target in self.target.style.items():
             is_summed = isinstance(target, Moments | Gaussian)
-            takers.setdefault(name, Moments.fork if is_summed else fork)
+            # The gradient of "w2" looks at a covariance's smallest eigenvalues.
+            summed = partial(Moments.fork, exact=isinstance(target, Gaussian))
+            takers.setdefault(name, summed if is_summed else fork)
         found = self.encoder.taken(image, takers, padding=beyond(settings))
         zero = image.new_zeros(())
         content = style = variation = zero

@@ -56,8 +56,9 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
         height, width = (stride * side for side in input.shape[-2:])
         crop = same_padding(height, kernel, stride)[0], same_padding(width, kernel, stride)[0]
         # Cropped alike on both sides; what is still too much lies after.
-        if _has_other_ways(input):
-            return _Transposed.apply(input, self.weight, self.bias, stride, crop, (height, width))  # pyright: ignore
+        if input.device.type == "cpu":
+            size = (height, width)
+            return _Transposed.apply(*_lowered(input, self.weight, self.bias), stride, crop, size)  # pyright: ignore
         larger = functional.conv_transpose2d(input, self.weight, self.bias, self.stride, crop)
         return larger[..., :height, :width]
 
@@ -65,6 +66,13 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
 def _has_other_ways(x: Tensor) -> bool:
     """Whether convolutions of this may leave the library's way: float32 on a CPU, as it is."""
     return x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+
+def _lowered(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """As autocast would hand them to the library."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    return tuple(each.to(torch.get_autocast_dtype("cpu")) for each in tensors)
 
 
 class _Transposed(torch.autograd.Function):
