@@ -70,7 +70,7 @@ class _WinogradReLU(torch.autograd.Function):
         found = _empty_like(x, matrices.shape[2], height, width)
         before, after, _ = _matrices(x.dtype)
         # A strip at a time, which stays in the cache: padding and cropping all of it took 15 % of the time.
-        across, strips = _strips(height, width, max(matrices.shape[1:]))
+        across, strips = _strips(height, width, matrices)
         rows = strips[0][1] * STRIDE
         padded = x.new_empty(rows + 2, across * STRIDE + 2, x.shape[1])
         for margin in (padded[:, 0], padded[:, width + 1 :]):
@@ -98,7 +98,7 @@ class _WinogradReLU(torch.autograd.Function):
         matrices: Tensor = ctx.turned
         found = _empty_like(features, channels, height, width)
         after, before = (matrix.T for matrix in _matrices(features.dtype)[:2])
-        across, strips = _strips(height, width, max(matrices.shape[1:]))
+        across, strips = _strips(height, width, matrices)
         rows = strips[0][1] * STRIDE
         masked = features.new_empty(rows, across * STRIDE, matrices.shape[1])
         masked[:, width:].zero_()
@@ -169,13 +169,14 @@ def _matrices(dtype: torch.dtype) -> _Matrices:
     return _Matrices(*(torch.kron(matrix, matrix).to(dtype) for matrix in each))
 
 
-def _strips(height: int, width: int, channels: int) -> tuple[int, list[tuple[int, int]]]:
+def _strips(height: int, width: int, matrices: Tensor) -> tuple[int, list[tuple[int, int]]]:
     """Tiles in a row, and the strips: their first row of pixels and how many rows of tiles.
 
-    ``channels`` are those of the wider side. These are enough to reuse the weights, few enough for the cache.
+    These are enough to reuse the weights, few enough for the cache: of bfloat16 twice as many.
     """
     down, across = math.ceil(height / STRIDE), math.ceil(width / STRIDE)
-    rows = max(1, round(0.8 * channels / across))
+    tiles = 3.2 * max(matrices.shape[1:]) / matrices.element_size()
+    rows = max(1, round(tiles / across))
     return across, [(first * STRIDE, min(rows, down - first)) for first in range(0, down, rows)]
 
 
