@@ -100,8 +100,8 @@ def compare(
     return whole.evaluate(image), tiled.evaluate(image)
 
 
-def differ(one: Evaluation, other: Evaluation) -> float:
-    assert other.losses.total == pytest.approx(one.losses.total, rel=1e-6)
+def differ(one: Evaluation, other: Evaluation, loss: float = 1e-6) -> float:
+    assert other.losses.total == pytest.approx(one.losses.total, rel=loss)
     return float((one.gradient - other.gradient).norm() / one.gradient.norm())
 
 
@@ -162,11 +162,11 @@ def test_tiled_equals_whole_in_float32(weights: Weights, loss: Any, monkeypatch:
 
 @pytest.mark.slow
 def test_w2_of_rank_one_is_stable_in_float32(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At block 5 these pictures have 48 positions of 512 channels."""
+    """At block 5 these pictures have 48 positions of 512 channels; the losses differ by up to 2e-6."""
     monkeypatch.setattr(winograd, "suits", lambda *_: False)
     chosen = Settings(style_loss="w2", style_unit="photo", content_loss="relative")
     one, other = compare(VGG19(weights), chosen, 97, 131, 48, Vault(), False)
-    assert differ(one, other) < 1e-4
+    assert differ(one, other, loss=4e-6) < 1e-4
 
 
 def test_what_a_vault_keeps_survives_its_release(tmp_path: Path) -> None:
@@ -210,9 +210,12 @@ def test_lbfgs_steps_alike_from_disk() -> None:
 
 def test_the_picture_is_the_same_in_tiles(desk: Desk) -> None:
     options: dict[str, Any] = {"size": 96, "steps": 4, "optimizer": "adam"}
-    whole = desk.painted(**options).astype(int)
-    tiled = desk.painted(**options, tile=64).astype(int)
-    assert abs(whole - tiled).max() <= 1
+    for precision in ("float32", "bfloat16"):
+        whole = desk.painted(**options, precision=precision).astype(int)
+        tiled = desk.painted(**options, precision=precision, tile=64).astype(int)
+        difference = abs(whole - tiled)
+        # Adam's steps are as large where bfloat16 rounds a small gradient's sign as anywhere.
+        assert difference.max() <= 1 if precision == "float32" else difference.mean() < 1
     assert desk.stylize(**options, tile=64).json["plan"].startswith("tiles of 64 px")
 
 
@@ -251,13 +254,13 @@ def test_an_evaluation_goes_on_in_its_middle(
 
 
 def test_tiles_show_in_the_log(desk: Desk) -> None:
-    outcome = desk.stylize(size=96, tile=64, quiet=None, json=None)
+    outcome = desk.stylize(size=96, tile=64, precision="float32", quiet=None, json=None)
     assert "evaluations on cpu, float32" in outcome.err
     assert "tiles of 64 px" in outcome.err
 
 
 def test_too_little_memory_is_refused(desk: Desk) -> None:
-    complaint = desk.stylize(memory="500MB", json=None).complaint
+    complaint = desk.stylize(memory="500MB", precision="float32", json=None).complaint
     assert "48×36 pixels need at least 0.77 GB of memory" in complaint
     assert "--memory allows 0.5 GB" in complaint
     assert "give more memory" in complaint
@@ -287,8 +290,9 @@ def test_a_picture_too_small_for_a_layer_is_still_refused(desk: Desk) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "950MB")])
-def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None) -> None:
+def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None, precision: str) -> None:
     """The peak of a process of its own, against what was foretold."""
     line = desk.line(
         size=size,
@@ -298,6 +302,7 @@ def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None)
         scales=["1"],
         weights=None,
         memory=memory,
+        precision=precision,
         threads=1,
     )
     planned, found = (

@@ -134,7 +134,7 @@ def _has_bfloat16() -> bool:
 
 
 def _bfloat16_pays() -> bool:
-    """Whether bfloat16 products are at least 1.5 times as fast as float32's: what Winograd makes up for.
+    """Whether bfloat16 products are at least 1.5 times as fast as float32's: less is not worth its rounding.
 
     Having the instructions is not enough: a Sapphire Rapids whose AMX was hidden ran them at 161 GFLOP/s
     and float32 at 299. Takes some 20 ms.

@@ -45,7 +45,7 @@ def sizes_of(sources: Sources, scale: Scale, context: Context) -> Sizes:
     """What a plan for a scale is made from."""
     photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
     hands = Hands(len(context.devices), apart=context.device.type != "cpu")
-    return Sizes(scale, photo, paintings, hands)
+    return Sizes(scale, photo, paintings, hands, context.dtype.itemsize)
 
 
 @dataclass

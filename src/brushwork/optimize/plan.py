@@ -16,8 +16,8 @@ from brushwork.optimize.scales import Scale
 from brushwork.optimize.tiles import coverage
 from brushwork.optimize.variants import variant_sizes
 
-BASE = 765_000_000
-"""Bytes of torch and of VGG19's weights with Winograd's matrices."""
+BASE, MATRICES = 475_000_000, 72_500_000
+"""Bytes of torch and VGG19's weights; numbers in the weights and Winograd's matrices that a precision has."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
 WHOLE = 1.7  # what the backward pass of one piece adds to the features in memory: 0.7 of them
@@ -93,6 +93,7 @@ class Sizes:
     photo: Sequence[int]
     paintings: Sequence[Sequence[int]]
     hands: Hands = field(default_factory=Hands)
+    itemsize: int = 4  # bytes of a number in the features
 
     @property
     def pixels(self) -> int:
@@ -169,8 +170,9 @@ def _whole(job: Stylize, sizes: Sizes) -> int:
         height * width for size in sizes.paintings for height, width in variant_sizes(job, size, sizes.scale)
     )
     # Of paintings there is no backward pass, but all of them are measured before they are blended.
-    features = max(sizes.pixels * WHOLE * _stored(job), painting * _stored(job))
-    return round(BASE + _pictures(job, sizes) + _remembered(job, sizes) + features)
+    stored = _stored(job, sizes.itemsize)
+    features = max(sizes.pixels * WHOLE * stored, painting * stored)
+    return round(_base(sizes) + _pictures(job, sizes) + _remembered(job, sizes) + features)
 
 
 def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
@@ -181,11 +183,12 @@ def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     paintings = [each for size in sizes.paintings for each in variant_sizes(job, size, sizes.scale)]
     # They are looked at in tiles of the same size.
     area = max(area, *(coverage(*each, plan.tile, layers)[1] for each in paintings))
-    a_pixel = (_stored(job) + plan.freed.transient) * (RECOMPUTED if plan.recompute else 1)
+    transient = plan.freed.transient * sizes.itemsize / 4
+    a_pixel = (_stored(job, sizes.itemsize) + transient) * (RECOMPUTED if plan.recompute else 1)
     looked_at = max(looked_at, tiles * BUSY if sizes.hands.apart else 0)
     a_pixel += 2 * VECTOR if plan.at_once > 1 else 0  # gradients that wait for their turn
     together = 1 if sizes.hands.apart else plan.at_once
-    total = BASE + _pictures(job, sizes) + together * area * a_pixel + plan.freed.holes
+    total = _base(sizes) + _pictures(job, sizes) + together * area * a_pixel + plan.freed.holes
     if not plan.on_disk:
         total += _remembered(job, sizes) + sizes.pixels * _kept(job)
     cost = (
@@ -201,6 +204,11 @@ def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     return replace(plan, bytes=round(total), cost=cost)
 
 
+def _base(sizes: Sizes) -> int:
+    """Bytes that a picture of any size takes."""
+    return BASE + MATRICES * sizes.itemsize
+
+
 def _pictures(job: Stylize, sizes: Sizes) -> int:
     """Bytes of the pictures as they were read and of those that are worked with."""
     read = sum(height * width for height, width in [sizes.photo, *sizes.paintings])
@@ -213,13 +221,13 @@ def _remembered(job: Settings, sizes: Sizes) -> int:
     return VECTOR * vectors * sizes.pixels
 
 
-def _stored(settings: Settings) -> float:
-    """Bytes a pixel of all features up to the last layer, float32, with where the maxima were."""
+def _stored(settings: Settings, itemsize: int) -> float:
+    """Bytes a pixel of all features up to the last layer, with where the maxima were."""
     wanted = [*settings.content_layers, *settings.style_layers]
     last = max(map(LAYERS.index, wanted))
-    pooled = 4 if settings.pooling == "avg" else 12
+    pooled = itemsize + (0 if settings.pooling == "avg" else 8)
     return sum(
-        channels(name) / smallest_side([name]) ** 2 * (pooled if name.endswith("pool") else 4)
+        channels(name) / smallest_side([name]) ** 2 * (pooled if name.endswith("pool") else itemsize)
         for name in LAYERS[: last + 1]
     )
 
