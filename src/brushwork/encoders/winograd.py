@@ -157,16 +157,18 @@ class _Matrices(NamedTuple):
 @cache
 def _matrices(dtype: torch.dtype) -> _Matrices:
     """By Toom and Cook: polynomials are multiplied by multiplying their values at the points."""
-    others = [np.delete(POINTS, i) for i in range(len(POINTS))]
-    sizes = np.array([np.prod(point - rest) for point, rest in zip(POINTS, others, strict=True)])
-    products = [np.poly(rest)[::-1] for rest in (*others, POINTS)]
+    points = np.array(POINTS)
+    others = [np.delete(points, i) for i in range(len(points))]
+    products = [np.poly(rest)[::-1] for rest in (*others, points)]
     inputs = np.stack([np.pad(row, (0, TILE - len(row))) for row in products])
-    outputs, kernels = (np.vander(POINTS, terms, increasing=True) for terms in (STRIDE, 3))
-    outputs, kernels = (
-        np.vstack([rows, np.eye(rows.shape[1])[-1:]]) for rows in (outputs, kernels / sizes[:, None])
-    )
-    each = (torch.from_numpy(matrix) for matrix in (inputs, outputs.T.copy(), kernels))
-    return _Matrices(*(torch.kron(matrix, matrix).to(dtype) for matrix in each))
+    sizes = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
+
+    def values(terms: int, factors: np.ndarray) -> np.ndarray:
+        rows = np.vander(points, terms, increasing=True) * factors[:, None]
+        return np.vstack([rows, np.eye(terms)[-1:]])  # at infinity only the last coefficient counts
+
+    each = inputs, values(STRIDE, np.ones(len(points))).T.copy(), values(3, 1 / sizes)
+    return _Matrices(*(torch.kron(m, m).to(dtype) for m in map(torch.from_numpy, each)))
 
 
 def _strips(height: int, width: int, matrices: Tensor) -> tuple[int, list[tuple[int, int]]]:

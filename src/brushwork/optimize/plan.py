@@ -17,7 +17,7 @@ from brushwork.optimize.tiles import coverage
 from brushwork.optimize.variants import variant_sizes
 
 BASE, MATRICES = 475_000_000, 72_500_000
-"""Bytes of torch and VGG19's weights; numbers in the weights and Winograd's matrices that a precision has."""
+"""Bytes of torch and of the weights as read; numbers of VGG19's kernels and Winograd's matrices."""
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
 WHOLE = 1.7  # what the backward pass of one piece adds to the features in memory: 0.7 of them
