@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from brushwork.encoders import winograd
+
 KERNEL, STRIDE = 4, 2
 LARGEST = 7  # positions along the result; it takes all the points below, which are what float32 bears
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity
@@ -99,15 +101,10 @@ class _Matrices(NamedTuple):
 
 @cache
 def _matrices(size: int, dtype: torch.dtype) -> _Matrices:
-    """By interpolation at the points: two polynomials are multiplied by multiplying their values there."""
-
-    def values(terms: int) -> Tensor:
-        points = torch.tensor(POINTS[:size], dtype=torch.float64)
-        infinity = torch.eye(terms, dtype=torch.float64)[-1:]
-        return torch.cat([points[:, None] ** torch.arange(terms), infinity])
-
-    each = torch.linalg.inv(values(size + 1)).T, values(size), values(STRIDE)
-    return _Matrices(*(torch.kron(matrix, matrix).to(dtype) for matrix in each))
+    pictures, results, kernel = winograd.transforms(POINTS[:size], size, STRIDE)
+    return _Matrices(
+        *(torch.kron(each, each).to(dtype) for each in (pictures, results.T.contiguous(), kernel))
+    )
 
 
 class _Bench:
