@@ -234,7 +234,6 @@ def _drain(run: Run, folder: NetworkFolder, *, quiet: bool) -> bool:
 
 
 def _interrupted(run: Run, folder: NetworkFolder) -> int:
-
     is_stored = folder.store(run.task)
     _tell(folder, run)
     say(f"interrupted; go on: {_again(run, folder)}" if is_stored else "interrupted")
@@ -252,7 +251,6 @@ def _tell(folder: NetworkFolder, run: Run) -> None:
 
 def _show(verdict: Verdict) -> None:
     """Scores as a table, then the gates: what is wrong and what to change."""
-
     names = list(next(iter(verdict.scores.values())))
     rows = [(who, *(f"{one[name]:.3f}" for name in names)) for who, one in verdict.scores.items()]
     table([("on pictures held back", *names), *rows])
