@@ -168,7 +168,7 @@ class VGG19:
         return convolution.convolve(x, weight, bias)
 
     def _transformed(self, name: str) -> winograd.Kernels:
-        """A layer's kernels as Winograd's matrices, made at first use: 300 MB of float32 up to block5_conv2."""
+        """A layer's kernels as Winograd's matrices, made at first use: 300 MB in float32 to block5_conv2."""
         with self._transforming:  # tiles may be looked at by several threads
             if name not in self._winograd:
                 self._winograd[name] = winograd.transform(self.weights.convolutions[name][0], self.dtype)
