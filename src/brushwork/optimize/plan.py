@@ -40,7 +40,7 @@ class Freed(NamedTuple):
 
 KEPT = Freed(2**30, 520_000_000, 830, 1.0)
 LARGE_GIVEN_BACK = Freed(2**23, 400_000_000, 180, 1.25)
-GIVEN_BACK = Freed(2**20, 0, 640, 2.1)
+GIVEN_BACK = Freed(2**20, 25_000_000, 640, 2.1)
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,8 @@ def _pictures(job: Stylize, sizes: Sizes) -> int:
 
 
 def _remembered(job: Settings, sizes: Sizes) -> int:
-    """Bytes of what the optimiser remembers of earlier steps."""
-    vectors = {"lbfgs": 2 * job.history, "adam": 2, "sgd": 0}[job.optimizer]
+    """Bytes of what the optimiser remembers of earlier steps, of which a scale may have few."""
+    vectors = {"lbfgs": 2 * min(job.history, sizes.scale.steps), "adam": 2, "sgd": 0}[job.optimizer]
     return VECTOR * vectors * sizes.pixels
 
 
