@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from shlex import quote
 from typing import Any, Literal, cast
 
@@ -168,8 +169,7 @@ def _of_sheet(
     events: Generator[Event], cell: Cell, ladders: Sequence[Sequence[Scale]], number: int
 ) -> Generator[Started | Progress | Painted]:
     """One cell's events as part of the whole sheet's, whose cells have these scales each."""
-    scales = [scale for ladder in ladders for scale in ladder]
-    before = [scale for ladder in ladders[:number] for scale in ladder]
+    scales, before = (list(chain.from_iterable(some)) for some in (ladders, ladders[:number]))
     done, planned = (sum(scale.steps for scale in some) for some in (before, scales))
     part = "cell" if len(scales) == len(ladders) else "scale"
     for event in events:

@@ -64,13 +64,10 @@ def _network(job: Export) -> tuple[StyleNet, torch.Tensor | None]:
         known = {"strength": 1.0}
         names = network.settings.conditions
         return network, torch.tensor([known.get(name, 0.0) for name in names]) if names else None
-    total = sum(style.weight for style in styles)
     key = arbitrary_key(job.weights)
     vectors = [predict(without_margin(read_picture(style.path).pixels), key) for style in styles]
-    blended = sum(
-        (s.weight / total * v for s, v in zip(styles, vectors, strict=True)), torch.zeros_like(vectors[0])
-    )
-    return shelf.plain(key), blended
+    shares = torch.tensor([style.weight for style in styles])
+    return shelf.plain(key), torch.tensordot(shares / shares.sum(), torch.stack(vectors), 1)
 
 
 def _halved(model: Any) -> Any:

@@ -129,15 +129,20 @@ def need(settings: StyleNetSettings, size: tuple[int, int], tile: int | None) ->
     return BASE + pixels * (PICTURES + kept) + min(tile + 24, max(size)) ** 2 * piece
 
 
+def _hindrance(steps: Sequence[Step], context: Context) -> str:
+    """How ONNX Runtime paints only, where this is not so; else empty."""
+    if context.device.type != "cpu" or context.precision != "float32":
+        return "in float32 on the processor"
+    return "in one piece, not in tiles" if any(step.tile is not None for step in steps) else ""
+
+
 def _backend(job: Stylize, steps: Sequence[Step], context: Context) -> str:
-    whole = all(step.tile is None for step in steps)
-    on_processor = context.device.type == "cpu" and context.precision == "float32"
-    if job.backend == "onnxruntime" and not (whole and on_processor):
-        reason = "in float32 on the processor" if not on_processor else "in one piece, not in tiles"
-        raise InputError(f"--backend onnxruntime paints {reason}: use --backend torch")
+    hindrance = _hindrance(steps, context)
+    if job.backend == "onnxruntime" and hindrance:
+        raise InputError(f"--backend onnxruntime paints {hindrance}: use --backend torch")
     if job.backend != "auto":
         return job.backend
-    if not (whole and on_processor):
+    if hindrance:
         return "torch"
     measured = pace.known(torch.get_num_threads())
     limit = SMALL if measured is None else measured.limit

@@ -230,8 +230,7 @@ def kernels(last: str = LAST) -> Iterator[tuple[str, tuple[int, int, int, int]]]
         for branch in block:
             channels = inputs
             for found in map(convolutions, branch):
-                for conv in found:
-                    yield prefix + conv.name, (conv.outputs, channels, *conv.kernel)
+                yield from ((prefix + c.name, (c.outputs, channels, *c.kernel)) for c in found)
                 channels = sum(conv.outputs for conv in found) or channels
             joined += channels
         inputs = joined

@@ -115,6 +115,13 @@ def balance(settings: Settings) -> tuple[float, float]:
     return settings.content_weight * photo**3, settings.style_weight * painting**3
 
 
+def layers_that_count(settings: Settings) -> tuple[list[str], list[str]]:
+    """The layers of content and of style whose weight is not 0."""
+    w_content, w_style = balance(settings)
+    content = [name for name, weight in settings.content_layers.items() if weight * w_content]
+    return content, [name for name, weight in settings.style_layers.items() if weight * w_style]
+
+
 def variation_weight(settings: Settings) -> float:
     """The weight of total variation at this ``strength``.
 
@@ -133,9 +140,7 @@ def make_target(
     encoder: VGG19, settings: Settings, photo: Tensor, paintings: Sequence[Tensor], weights: Sequence[float]
 ) -> Target:
     """Measure a photo and the paintings, each (1, 3, H, W); layers whose weight is 0 are left out."""
-    w_content, w_style = balance(settings)
-    content = [name for name, weight in settings.content_layers.items() if weight * w_content]
-    style = [name for name, weight in settings.style_layers.items() if weight * w_style]
+    content, style = layers_that_count(settings)
     kept = torch.promote_types(encoder.dtype, torch.float32)
     targets = _style_targets(encoder, settings, style, paintings, weights)
     features = encoder.features(photo, [*content, *style], padding=beyond(settings))

@@ -191,17 +191,15 @@ def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     total = _base(sizes) + _pictures(job, sizes) + together * area * a_pixel + plan.freed.holes
     if not plan.on_disk:
         total += _remembered(job, sizes) + sizes.pixels * _kept(job)
-    cost = (
-        SECOND_PASS
-        * (NEAR if plan.tile <= SMALL else 1)
-        * looked_at
-        / sizes.pixels
-        * sizes.hands.share(tiles)
-        * (REDONE if plan.recompute else 1)
-        * (ON_DISK if plan.on_disk else 1)
-        * plan.freed.time
-    )
+    cost = _slower(plan) * looked_at / sizes.pixels * sizes.hands.share(tiles)
     return replace(plan, bytes=round(total), cost=cost)
+
+
+def _slower(plan: Plan) -> float:
+    """Time of a pixel in tiles relative to one in one piece."""
+    near = NEAR if plan.tile and plan.tile <= SMALL else 1
+    redone, kept = REDONE if plan.recompute else 1, ON_DISK if plan.on_disk else 1
+    return SECOND_PASS * near * redone * kept * plan.freed.time
 
 
 def _base(sizes: Sizes) -> int:

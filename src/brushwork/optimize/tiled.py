@@ -25,6 +25,7 @@ from brushwork.optimize.objective import (
     Evaluation,
     StyleTarget,
     balance,
+    layers_that_count,
     variation_weight,
 )
 from brushwork.optimize.tally import Pull, Tally, make_tally
@@ -82,9 +83,7 @@ class TiledObjective:
         done, content, style, variation = 0, 0.0, 0.0, 0.0
         if begun and begun["tiles"] == len(self.tiles):
             done, (content, style, variation) = begun["done"], begun["losses"]
-            gradient = begun["gradient"].to(gradient) if begun["gradient"] is not None else gradient
-            for name, tally in tallies.items():
-                tally.go_on(begun["tallies"][name])
+            gradient = _gone_on(begun, tallies, gradient)
         looks = len(self.tiles) if tallies else 0
         looked = self.crew.each(partial(self._collect, tallies, image), self.tiles[done:looks])
         with closing(looked):
@@ -211,6 +210,13 @@ def _add(tallies: dict[str, Tally], measured: dict[str, Any]) -> None:
 
 
 @torch.no_grad()
+def _gone_on(begun: dict[str, Any], tallies: dict[str, Tally], gradient: Tensor) -> Tensor:
+    """Let the tallies go on from a state; gives the gradient so far, ``gradient`` when it has none."""
+    for name, tally in tallies.items():
+        tally.go_on(begun["tallies"][name])
+    return gradient if begun["gradient"] is None else begun["gradient"].to(gradient)
+
+
 def make_tiled_target(
     crew: Crew,
     settings: Settings,
@@ -224,9 +230,7 @@ def make_tiled_target(
 
     The photo's features are kept in ``vault``. Gives the target and the photo's tiles.
     """
-    w_content, w_style = balance(settings)
-    content = [name for name, weight in settings.content_layers.items() if weight * w_content]
-    style = [name for name, weight in settings.style_layers.items() if weight * w_style]
+    content, style = layers_that_count(settings)
     targets = measure_paintings(crew, settings, style, paintings, weights, side, vault)
     tiles = tiling(photo.shape[-2], photo.shape[-1], side, [*content, *style], wrap=settings.tileable)
     pixels = photo.shape[-2] * photo.shape[-1]
@@ -244,6 +248,7 @@ def make_tiled_target(
         _add(tallies, measured)
         for name, layer in kept.items():
             layer.add(own[name], vault)
+    w_content, _ = balance(settings)
     scale = {
         name: w_content * settings.content_layers[name] * layer.scale(settings)
         for name, layer in kept.items()

@@ -159,11 +159,7 @@ class Writer:
             self.notes.append(f"no more previews ({error}); the run goes on")
 
     def _step(self, event: Progress) -> None:
-        # The losses were measured before the step, on the picture that came with the event before.
-        if event.step == 1 and self.job.optimizer == "lbfgs" and self.best[1] is not None:
-            self.best = (event.losses.total, self.best[1])  # a scale begins with the best of the last
-        elif event.losses.total < self.best[0] or event.step == 1:
-            self.best = (event.losses.total, self.latest)
+        self._keep_best(event)
         self.latest = event.image
         if self.wanted.plot:
             self._curve.append(CurvePoint(event.evaluation, event.scale, event.losses))
@@ -176,6 +172,13 @@ class Writer:
             self._film.add(event.image, event.evaluation)
         if is_snapshot(self.job, event):
             self._snapshot(event.image, event.evaluation)
+
+    def _keep_best(self, event: Progress) -> None:
+        # The losses were measured before the step, on the picture that came with the event before.
+        if event.step == 1 and self.job.optimizer == "lbfgs" and self.best[1] is not None:
+            self.best = (event.losses.total, self.best[1])  # a scale begins with the best of the last
+        elif event.losses.total < self.best[0] or event.step == 1:
+            self.best = (event.losses.total, self.latest)
 
     def _snapshot(self, image: Tensor, evaluation: int) -> None:
         if self.wanted.grid:

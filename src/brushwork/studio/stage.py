@@ -74,6 +74,10 @@ def news(status: Status) -> str:
         return progress(status.fraction, f"{status.words or 'Painting'}{left} …")
     if status.state == "failed":
         return words(f"It could not be done: {status.message}.", trouble=True)
+    return _ended(status)
+
+
+def _ended(status: Status) -> str:
     took = f" in {duration(status.seconds)}" if status.seconds else ""
     if status.kind == "network":
         return words(f"Trained{took}. {plain(status.words)}" if status.state == "done" else LEFT)

@@ -61,10 +61,7 @@ def show_scores(
         report = _report(rows, sets) | {"strays": list(map(str, strays))}
         files.write_standard_output(json.dumps(report).encode() + b"\n")
     else:
-        table([HEADINGS, *_lines(rows)])
-        if sets:
-            table([("",), ART_HEADINGS, *_art_lines(sets)])
-            say(ART_NOTE)
+        _tabulate(rows, sets)
     if strays:
         say(f"not scored, for no pair PHOTO-ART has their name: {', '.join(map(str, strays))}")
     if csv_file:
@@ -85,6 +82,13 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     if pairs.keys() - {rows[0].pair}:
         lines.append(_mean(f"mean of {len(pairs)} pairs", spread_of_pairs(results)))
     return lines
+
+
+def _tabulate(rows: Sequence[Row], sets: dict[str, ArtFid]) -> None:
+    table([HEADINGS, *_lines(rows)])
+    if sets:
+        table([("",), ART_HEADINGS, *_art_lines(sets)])
+        say(ART_NOTE)
 
 
 def _art_lines(sets: dict[str, ArtFid]) -> list[tuple[str, ...]]:

@@ -91,25 +91,24 @@ class Lines(Silence):
     def show(self, event: Event) -> None:
         """Print a line if it is time."""
         now = time.monotonic()
+        is_time = now - self._last > LINE_EVERY
         if isinstance(event, Replanned):
             say(_less(event))
         elif isinstance(event, Started):
             self._began, self._work, self._started = now, Work(event), event
             self._done = self._work.after(event.done)
             say(_headline(event))
-        elif (
-            isinstance(event, Progress)
-            and self._work
-            and (now - self._last > LINE_EVERY or event.evaluation == 1)
-        ):
+        elif isinstance(event, Progress) and self._work and (is_time or event.evaluation == 1):
             self._last = now
             at = _at(event, self._started)
             say(f"{at}: {_losses(event)}, {self._left(self._work.after(event.evaluation), now):.0f} s left")
-        elif isinstance(event, Swept) and now - self._last > LINE_EVERY and self._work:
+        elif isinstance(event, Swept) and self._work and is_time:
             self._last = now
             left = self._left(self._work.during(event), now)
-            at = f"evaluation {event.evaluation}" if self._started and self._started.evaluations else "pass"
-            say(f"{at}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
+            say(f"{self._sweep(event)}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
+
+    def _sweep(self, event: Swept) -> str:
+        return f"evaluation {event.evaluation}" if self._started and self._started.evaluations else "pass"
 
     def _left(self, done: float, now: float) -> float:
         """Seconds to go at the speed so far."""
