@@ -1,10 +1,11 @@
 """Time of one loss evaluation as a share of the machine's matrix rate, and peak memory.
 
-    python benchmarks/evaluation.py [--recipe default] [--precision float32] [--sizes 256 512] [--repeats 7]
+    python benchmarks/evaluation.py [--recipe default] [--precision float32] [--sizes 256 512] [--direct]
 
 An evaluation is forward and backward of a recipe's objective at one size. Its arithmetic is that of the
 convolutions as published (2·9·Cin·Cout per position, twice for the backward): the rate can pass 100 % where
-Winograd's algorithm needs fewer multiplications. Products of 2048³ are timed between the evaluations.
+Winograd's algorithm needs fewer multiplications; ``--direct`` does without it. Products of
+2048³ are timed between the evaluations.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Callable
 import torch
 
 from brushwork.context import context_for, keep_freed_memory
-from brushwork.encoders import LAYERS, VGG19
+from brushwork.encoders import LAYERS, VGG19, winograd
 from brushwork.jobs import Stylize
 from brushwork.optimize.objective import Objective, make_target
 
@@ -99,8 +100,11 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512])
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--direct", action="store_true", help="no convolution by Winograd's algorithm")
     options = parser.parse_args()
     keep_freed_memory()
+    if options.direct:
+        winograd.suits = lambda weight, x: False  # pyright: ignore[reportUnknownLambdaType]
     print(
         "| recipe | precision | size | s/evaluation | GFLOP/s | float32 product | bfloat16 product "
         "| share of float32 | of bfloat16 | not convolution | peak MB |"
