@@ -21,7 +21,7 @@ BASE, MATRICES = 475_000_000, 72_500_000
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
 WHOLE = 1.7  # what the backward pass of one piece adds to the features in memory: 0.7 of them
-RECOMPUTED = 0.7  # of a tile's memory when the backward pass computes the features anew
+RECOMPUTED = 0.85  # of a tile's memory when the backward pass computes the features anew
 SIDES = (2048, 1536, 1024, 768, 640, 512, 448, 384, 320, 256, 192, 128)
 SECOND_PASS = 1.5  # a tile is looked at twice, the first time without a gradient
 SMALL, NEAR = 512, 0.87  # pixels of a tile's side up to which the cache makes it so much faster
@@ -40,7 +40,7 @@ class Freed(NamedTuple):
 
 KEPT = Freed(2**30, 520_000_000, 830, 1.0)
 LARGE_GIVEN_BACK = Freed(2**23, 400_000_000, 180, 1.25)
-GIVEN_BACK = Freed(2**20, 25_000_000, 640, 2.1)
+GIVEN_BACK = Freed(2**20, 0, 640, 2.1)
 
 
 @dataclass(frozen=True)
