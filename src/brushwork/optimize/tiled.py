@@ -209,7 +209,6 @@ def _add(tallies: dict[str, Tally], measured: dict[str, Any]) -> None:
         tally.add(measured[name])
 
 
-@torch.no_grad()
 def _gone_on(begun: dict[str, Any], tallies: dict[str, Tally], gradient: Tensor) -> Tensor:
     """Let the tallies go on from a state; gives the gradient so far, ``gradient`` when it has none."""
     for name, tally in tallies.items():
@@ -217,6 +216,7 @@ def _gone_on(begun: dict[str, Any], tallies: dict[str, Tally], gradient: Tensor)
     return gradient if begun["gradient"] is None else begun["gradient"].to(gradient)
 
 
+@torch.no_grad()
 def make_tiled_target(
     crew: Crew,
     settings: Settings,
