@@ -4,8 +4,8 @@
 
 An evaluation is forward and backward of a recipe's objective at one size. Its arithmetic is that of the
 convolutions as published (2·9·Cin·Cout per position, twice for the backward): the rate can pass 100 % where
-Winograd's algorithm needs fewer multiplications; ``--direct`` does without it. Products of
-2048³ are timed between the evaluations.
+Winograd's algorithm needs fewer multiplications; ``--direct`` does without it. Products of 2048³
+are timed between the evaluations.
 """
 
 import argparse

@@ -18,9 +18,10 @@ from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.events import Finished, Progress, Started
 from brushwork.images import Picture, resize
-from brushwork.jobs import Settings, Style, Stylize
+from brushwork.jobs import Settings, Stylize
 from brushwork.losses import Moments
 from brushwork.optimize.engine import Sources, paint
+from brushwork.styles import Style
 from brushwork.weights import Weights
 from commands import PLAIN
 

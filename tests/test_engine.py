@@ -20,11 +20,12 @@ from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
-from brushwork.jobs import Settings, Style, Stylize
+from brushwork.jobs import Settings, Stylize
 from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.objective import balance, make_target
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
 from brushwork.runner import run
+from brushwork.styles import Style
 from brushwork.weights import Weights
 from commands import PLAIN
 

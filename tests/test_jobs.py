@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from brushwork.encoders import LAYERS
 from brushwork.errors import InputError
 from brushwork.fields import build, flag
-from brushwork.jobs import Settings, Style, Stylize, is_network, merge
+from brushwork.jobs import Settings, Stylize, merge
 from brushwork.recipes import Recipe, names, read_recipe
+from brushwork.styles import Style, is_network
 
 OWN = ("default", "draft", "fine", "photo-safe")
 PUBLISHED = ("course", "keras-example", "tf-blog", "tf-tutorial")

@@ -20,10 +20,11 @@ from brushwork.encode import to_array, to_image
 from brushwork.encoders import VGG19
 from brushwork.events import Finished, Progress, Started
 from brushwork.images import Picture, resize
-from brushwork.jobs import Style, Stylize
+from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
+from brushwork.styles import Style
 from brushwork.weights import Weights
 
 STEPS = 4

@@ -14,12 +14,13 @@ from brushwork.encoders import LAYERS, VGG19
 from brushwork.encoders.winograd import suits
 from brushwork.events import Finished
 from brushwork.images import Picture, resize
-from brushwork.jobs import Settings, Style, Stylize
+from brushwork.jobs import Settings, Stylize
 from brushwork.losses import total_variation
 from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.scales import ladder, result_size
 from brushwork.seams import periodic, resize_wrapped
+from brushwork.styles import Style
 from brushwork.weights import Weights
 from commands import Desk
 

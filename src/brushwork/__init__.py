@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from brushwork.errors import BrushworkError
     from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Started
     from brushwork.images import Picture, read_picture
-    from brushwork.jobs import Style, Stylize
+    from brushwork.jobs import Stylize
     from brushwork.runner import run
+    from brushwork.styles import Style
 
 __version__ = "0.1.0"
 
@@ -26,7 +27,7 @@ _HOMES = {
     "Progress": "events",
     "Result": "api",
     "Started": "events",
-    "Style": "jobs",
+    "Style": "styles",
     "Stylize": "jobs",
     "read_picture": "images",
     "run": "runner",

@@ -6,10 +6,9 @@ Every option is written once, here: its name, default, bounds and help.
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from brushwork.errors import InputError
 from brushwork.fields import (
@@ -27,6 +26,7 @@ from brushwork.fields import (
     several,
 )
 from brushwork.recipes import read_recipe
+from brushwork.styles import BUILTIN, Styles, is_network
 
 STARTS = ("content", "recolored", "noise", "style", "feedforward")
 """The starts that ``init`` can name; anything else is a picture file."""
@@ -36,14 +36,6 @@ ONE_PASS = {
     "style_margin", "rounding", "seed",
 }  # fmt: skip
 """The settings that the engine ``feedforward`` looks at, and the seed, which it takes and does without."""
-
-BUILTIN = re.compile(r"builtin:(\d+)")
-NETWORK_SUFFIXES = (".safetensors", ".pth", ".pt", ".model")
-
-
-def is_network(style: str) -> bool:
-    """Whether a style is a network's, built in or a file, and no painting."""
-    return bool(BUILTIN.fullmatch(style)) or style.lower().endswith(NETWORK_SUFFIXES)
 
 
 class Settings(Frozen):
@@ -205,35 +197,6 @@ class Settings(Frozen):
         return self.steps
 
 
-class Style(Frozen):
-    """A painting and its weight among several."""
-
-    path: str = Field(min_length=1)
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-
-
-def _styles(value: object) -> object:
-    """Read ``ART[:WEIGHT]``; a name that itself ends in ``:7`` must be given with its weight."""
-    items = [value] if isinstance(value, (str, Style)) else value
-    if not isinstance(items, (list, tuple)):
-        return items
-    return tuple(_style(item) if isinstance(item, str) else item for item in cast("list[object]", items))
-
-
-def _style(text: str) -> Style:
-    path, _, weight = text.rpartition(":")
-    if BUILTIN.fullmatch(text):
-        return Style(path=text)
-    if not text:
-        raise InputError("a style without a name: write ART or ART:2")
-    try:
-        return Style(path=path, weight=float(weight)) if path else Style(path=text)
-    except ValidationError:
-        raise InputError(f"style weight {weight!r} of {text!r} is not above 0: write ART:2") from None
-    except ValueError:
-        return Style(path=text)  # a colon of the path itself, as in C:\art.jpg
-
-
 class Stylize(Settings):
     """Paint one photo in the manner of one or several paintings.
 
@@ -242,7 +205,7 @@ class Stylize(Settings):
     """
 
     content: str = option("the photo", "PHOTO", min_length=1)
-    styles: Annotated[tuple[Style, ...], BeforeValidator(_styles)] = option(
+    styles: Styles = option(
         "painting, repeatable, with its weight among several; with --engine feedforward also builtin:N (see "
         "`brushwork styles`) or a file of a trained network",
         "ART[:WEIGHT]",
@@ -419,7 +382,7 @@ class Evaluate(Frozen):
 class Export(Frozen):
     """A style of the one-pass engine as an ONNX file, for other programs."""
 
-    styles: Annotated[tuple[Style, ...], BeforeValidator(_styles)] = option(
+    styles: Styles = option(
         "painting, builtin:N or a trained network's file, repeatable, with its weight among several",
         "ART[:WEIGHT]",
         min_length=1,

@@ -17,8 +17,9 @@ from brushwork.feedforward.engine import start_for
 from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
 from brushwork.images import Picture, Source, read_picture
-from brushwork.jobs import STARTS, Stylize, is_network
+from brushwork.jobs import STARTS, Stylize
 from brushwork.optimize.engine import Sources, paint
+from brushwork.styles import is_network
 
 
 def run(

@@ -21,10 +21,11 @@ from brushwork.feedforward.paintings import Paintings
 from brushwork.feedforward.plan import Plan, learnt, make_plan, opacity, strokes
 from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
 from brushwork.images import Picture, resize
-from brushwork.jobs import BUILTIN, Style, Stylize, is_network
+from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
 from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
+from brushwork.styles import BUILTIN, Style, is_network
 
 NOTHING = Losses(math.nan, math.nan, math.nan, math.nan)
 PREDICTED = 256  # pixels of the short side at which a painting's style is told, as in training
@@ -241,14 +242,18 @@ def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared, key
         if colour.changes(job) and job.color in ("match", "histogram", "luminance")
         else None
     )
-    total = sum(style.weight for style in job.styles)
-    blended = torch.zeros(embedded.VECTOR)
-    for index, style in enumerate(job.styles):
-        vector = predict(changed[index], key) if changed else _known_vector(job, sources, index, key)
-        blended += style.weight / total * vector
-    if job.strength == 1:
-        return blended
-    return predict(prepared.photo, key).lerp(blended, job.strength)
+    vectors = [
+        predict(changed[index], key) if changed else _known_vector(job, sources, index, key)
+        for index in range(len(job.styles))
+    ]
+    found = blended(vectors, job.styles)
+    return found if job.strength == 1 else predict(prepared.photo, key).lerp(found, job.strength)
+
+
+def blended(vectors: Sequence[Tensor], styles: Sequence[Style]) -> Tensor:
+    """The mean (100) of style vectors (100) by their styles' weights."""
+    weights = torch.tensor([style.weight for style in styles])
+    return weights / weights.sum() @ torch.stack(list(vectors))
 
 
 def _known_vector(job: Stylize, sources: Sources, index: int, key: shelf.Key) -> Tensor:

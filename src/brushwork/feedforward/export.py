@@ -13,13 +13,14 @@ import torch
 
 from brushwork.errors import InputError
 from brushwork.feedforward import shelf
-from brushwork.feedforward.engine import arbitrary_key, mixture, predict
+from brushwork.feedforward.engine import arbitrary_key, blended, mixture, predict
 from brushwork.feedforward.graph import INPUT, make_model
 from brushwork.feedforward.runtime import session
 from brushwork.feedforward.stylenet import StyleNet
 from brushwork.images import read_picture
-from brushwork.jobs import BUILTIN, Export, is_network
+from brushwork.jobs import Export
 from brushwork.margins import without_margin
+from brushwork.styles import BUILTIN, is_network
 
 # The largest difference from PyTorch, on average over a picture, with which a file is handed out.
 MOST: Final = {"float32": 1e-4, "float16": 0.01, "int8": 0.03}
@@ -66,8 +67,7 @@ def _network(job: Export) -> tuple[StyleNet, torch.Tensor | None]:
         return network, torch.tensor([known.get(name, 0.0) for name in names]) if names else None
     key = arbitrary_key(job.weights)
     vectors = [predict(without_margin(read_picture(style.path).pixels), key) for style in styles]
-    shares = torch.tensor([style.weight for style in styles])
-    return shelf.plain(key), torch.tensordot(shares / shares.sum(), torch.stack(vectors), 1)
+    return shelf.plain(key), blended(vectors, styles)
 
 
 def _halved(model: Any) -> Any:

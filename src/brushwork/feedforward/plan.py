@@ -130,7 +130,7 @@ def need(settings: StyleNetSettings, size: tuple[int, int], tile: int | None) ->
 
 
 def _hindrance(steps: Sequence[Step], context: Context) -> str:
-    """How ONNX Runtime paints only, where this is not so; else empty."""
+    """What onnxruntime would need and these steps lack, in words; empty when it can paint them."""
     if context.device.type != "cpu" or context.precision != "float32":
         return "in float32 on the processor"
     return "in one piece, not in tiles" if any(step.tile is not None for step in steps) else ""

@@ -14,9 +14,10 @@ from brushwork.errors import InputError
 from brushwork.events import Event, Finished, Losses, Started
 from brushwork.feedforward.unet import is_unet, read_unet
 from brushwork.images import resize
-from brushwork.jobs import BUILTIN, Stylize, is_network
+from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
+from brushwork.styles import BUILTIN, is_network
 
 NOTHING = Losses(math.nan, math.nan, math.nan, math.nan)
 

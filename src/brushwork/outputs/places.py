@@ -8,10 +8,11 @@ from pathlib import Path
 from brushwork.encode import format_of
 from brushwork.errors import OutputError
 from brushwork.fields import flag
-from brushwork.jobs import Stylize, is_network
+from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files
+from brushwork.styles import is_network
 from brushwork.wanted import Wanted
 
 

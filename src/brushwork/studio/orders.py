@@ -8,9 +8,10 @@ from typing import Any, cast
 
 from brushwork.errors import InputError
 from brushwork.fields import build, flag
-from brushwork.jobs import BUILTIN, STARTS, Stylize
+from brushwork.jobs import STARTS, Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.folder import Folder, Ticket
+from brushwork.styles import BUILTIN
 
 MACHINE = {"device", "precision", "backend", "threads", "memory", "tile", "weights", "max_pixels"}
 """What the studio's host decides and no guest: weights are a path, and the others are the machine's."""

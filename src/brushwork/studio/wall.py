@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from brushwork.jobs import BUILTIN
 from brushwork.studio import orders, stage
 from brushwork.studio.controls import label
 from brushwork.studio.desk import Desk
 from brushwork.studio.folder import Ticket
 from brushwork.studio.telling import QUIET, SILENT, owner, telling
+from brushwork.styles import BUILTIN
 
 NOTHING = "What you paint is kept here."
 
