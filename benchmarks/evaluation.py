@@ -1,11 +1,12 @@
 """Time of one loss evaluation as a share of the machine's matrix rate, and peak memory.
 
     python benchmarks/evaluation.py [--recipe default] [--precision float32] [--sizes 256 512] [--direct]
+    python benchmarks/evaluation.py --device cuda --precision bfloat16 --sizes 512 2048
 
 An evaluation is forward and backward of a recipe's objective at one size. Its arithmetic is that of the
 convolutions as published (2·9·Cin·Cout per position, twice for the backward): the rate can pass 100 % where
-Winograd's algorithm needs fewer multiplications; ``--direct`` does without it. Products of 2048³
-are timed between the evaluations.
+Winograd's algorithm needs fewer multiplications; ``--direct`` does without it. Products of 2048³ (on a GPU
+8192³) are timed between the evaluations.
 """
 
 import argparse
@@ -34,42 +35,53 @@ def convolution_flops(encoder: VGG19, height: int, width: int, last: str) -> flo
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
+    """Wall seconds of one call, a GPU's work included."""
+    settle()
     began = time.perf_counter()
     work()
+    settle()
     return time.perf_counter() - began
+
+
+def settle() -> None:
+    """Wait for a GPU."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 CONVOLUTIONS = (
     "aten::mkldnn_convolution",
+    "aten::cudnn_convolution",
     "aten::convolution_backward",
     "_WinogradReLU",
     "_WinogradReLUBackward",
 )
 
 
-def share_of_the_rest(work: Callable[[], object]) -> float:
-    """The part of the processor's time that is no convolution, by torch's profiler."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+def share_of_the_rest(work: Callable[[], object], device: str) -> float:
+    """The part of the device's time that is no convolution, by torch's profiler."""
+    kind = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[kind.CPU, *([kind.CUDA] if device != "cpu" else [])]) as profile:
         for _ in range(3):
             work()
-    events = profile.key_averages()
-    whole = sum(event.self_cpu_time_total for event in events)
-    return 1 - sum(event.cpu_time_total for event in events if event.key in CONVOLUTIONS) / whole
+        settle()
+    events, side = profile.key_averages(), "cpu" if device == "cpu" else "device"
+    whole = sum(getattr(event, f"self_{side}_time_total") for event in events)
+    return 1 - sum(getattr(e, f"{side}_time_total") for e in events if e.key in CONVOLUTIONS) / whole
 
 
-def rate(dtype: torch.dtype, repeats: int) -> list[float]:
-    """FLOP/s of products of 2048³, one after the other."""
-    a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+def rate(dtype: torch.dtype, device: torch.device) -> float:
+    """FLOP/s of a product of large matrices."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     torch.mm(a, b)
-    return [2 * 2048**3 / seconds(lambda: a @ b) for _ in range(repeats)]
+    return 2 * side**3 / seconds(lambda: a @ b)
 
 
-def measure(recipe: str, precision: str, size: int, repeats: int) -> None:
+def measure(recipe: str, precision: str, size: int, options: argparse.Namespace) -> None:
     """Print one row: evaluation, its rate, the matrix rates beside it, shares, the rest, memory."""
-    job = Stylize.model_validate(
-        {"content": "-", "styles": ["-"], "recipe": recipe, "precision": precision, "scales": {"1": 1}}
-    )
+    asked = {"recipe": recipe, "precision": precision, "device": options.device, "scales": {"1": 1}}
+    job = Stylize.model_validate({"content": "-", "styles": ["-"], **asked})
     context = context_for(job)
     encoder = VGG19.load(dtype=context.dtype, device=context.device, pooling=job.pooling)
     photo, painting = (torch.rand(1, 3, size, size, device=context.device) for _ in range(2))
@@ -79,17 +91,21 @@ def measure(recipe: str, precision: str, size: int, repeats: int) -> None:
         return objective.evaluate(painting)
 
     evaluate()
+    evaluate()  # on a GPU the second is recorded
     last = max([*job.content_layers, *job.style_layers], key=LAYERS.index)
     flops = convolution_flops(encoder, size, size, last)
+    kinds = (torch.float32, torch.bfloat16)
     rounds = [
-        (flops / seconds(evaluate), *rate(torch.float32, 1), *rate(torch.bfloat16, 1)) for _ in range(repeats)
+        (flops / seconds(evaluate), *(rate(kind, context.device) for kind in kinds))
+        for _ in range(options.repeats)
     ]
     own, single, half = (statistics.median(column) for column in zip(*rounds, strict=True))
     shares = [statistics.median(row[0] / row[place] for row in rounds) for place in (1, 2)]
     print(
-        f"| {recipe} | {context.precision} | {size}² | {flops / own:.3f} | {own / 1e9:.0f} "
+        f"| {recipe} | {context.precision} | {size}² | {flops / own:.4f} | {own / 1e9:.0f} "
         f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} "
-        f"| {share_of_the_rest(evaluate):.0%} | {context.peak_memory() / 1e6:.0f} |"
+        f"| {share_of_the_rest(lambda: objective.measure(painting), context.device.type):.0%} "
+        f"| {context.peak_memory() / 1e6:.0f} |"
     )
 
 
@@ -99,6 +115,7 @@ def main() -> None:
     parser.add_argument("--recipe", nargs="+", default=["default"])
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512])
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--direct", action="store_true", help="no convolution by Winograd's algorithm")
     options = parser.parse_args()
@@ -113,7 +130,7 @@ def main() -> None:
     for recipe in options.recipe:
         for precision in options.precision:
             for size in options.sizes:
-                measure(recipe, precision, size, options.repeats)
+                measure(recipe, precision, size, options)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,22 @@ def test_a_gpu_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_free_memory_is_the_scarcest_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: ((7, 3)[device.index], 9))
     gpus = [torch.device("cuda", index) for index in (0, 1)]
-    assert Context(gpus[0], torch.float32, (gpus[1],)).free_memory() == 3
+    context = Context(gpus[0], torch.float32, (gpus[1],))
+    assert context.free_memory() == 3
+    # What torch holds for this process can be had, though the driver counts it as taken.
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: (1, 6)[device.index])
+    assert context.memory_limit() == 8
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_a_gpu_computes_in_bfloat16_when_it_multiplies_that(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert context_for(build(Stylize, JOB | {"device": "cuda", "precision": "auto"})).dtype == dtype
+    asked = {"device": "cuda", "precision": "float32"}
+    assert context_for(build(Stylize, JOB | asked)).dtype == torch.float32
 
 
 # ------------------------------------------------------------------------------------------- the planner

@@ -13,7 +13,9 @@ from torch import Tensor
 
 import reference as ref
 from brushwork.jobs import Settings
-from brushwork.optimize.optimizers import LBFGS, SGD, Adam, Optimizer, make_optimizer, precondition
+from brushwork.optimize.curvature import at_once, one_by_one, precondition
+from brushwork.optimize.optimizers import LBFGS, SGD, Adam, Optimizer, make_optimizer
+from brushwork.optimize.vault import Vault
 
 Problem = Callable[[Tensor], tuple[float, Tensor]]  # a point to its loss and gradient
 
@@ -249,6 +251,16 @@ def test_lbfgs_remembers_as_many_pairs_as_it_may() -> None:
     optimizer = LBFGS(history=4)
     descend(quadratic, torch.zeros(1, 3, 2, 2, dtype=torch.float64), 30, optimizer)
     assert len(optimizer.pairs) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_a_gpus_way_through_lbfgss_pairs_ends_where_a_processors_does(count: int) -> None:
+    optimizer, x = LBFGS(history=count), start()
+    for step, gradient in enumerate(slopes(2 * count + 2)):
+        x = optimizer.step(x, -float(step), x * gradient.square())
+    assert len(optimizer.pairs) == count
+    gradient, pairs = next(slopes(1, seed=5)), optimizer.pairs
+    near([at_once(gradient, pairs)], [one_by_one(gradient, pairs, Vault())], rtol=1e-6)
 
 
 def test_lbfgs_copes_with_points_that_were_clipped() -> None:

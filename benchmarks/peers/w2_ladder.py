@@ -1,6 +1,6 @@
 """The W2 ladder: the best published optimisation before Brushwork, as its author's settings have it.
 
-    python benchmarks/peers/w2_ladder.py PHOTO ART OUT.png [--size 512]
+    python benchmarks/peers/w2_ladder.py PHOTO ART OUT.png [--size 512] [--device cuda]
 
 After the settings of crowsonkb's style transfer (W2 style loss, arXiv-less; our own code): VGG19, first
 convolution replicate-padded, max pooling, style layers weighted 256:64:16:4:1, content relu4_2 at 0.015,
@@ -36,12 +36,12 @@ ROOT_STEPS = 12
 class Network:
     """VGG19 to block5_conv1 with the first convolution replicate-padded."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         weights = load_weights()
-        self.mean = torch.tensor(weights.mean).view(1, 3, 1, 1)
+        self.mean = torch.tensor(weights.mean, device=device).view(1, 3, 1, 1)
         last = torch.channels_last
         self.kernels = {
-            n: (w.contiguous(memory_format=last), b) for n, (w, b) in weights.convolutions.items()
+            n: (w.to(device, memory_format=last), b.to(device)) for n, (w, b) in weights.convolutions.items()
         }
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
@@ -71,7 +71,8 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 def square_root(matrix: Tensor) -> Tensor:
     """Newton–Schulz, differentiated by autograd."""
     norm = matrix.square().sum().sqrt()
-    y, z, eye = matrix / norm, torch.eye(len(matrix)), torch.eye(len(matrix))
+    eye = torch.eye(len(matrix), device=matrix.device)
+    y, z = matrix / norm, eye
     for _ in range(ROOT_STEPS):
         t = (3 * eye - z @ y) / 2
         y, z = y @ t, t @ z
@@ -80,7 +81,7 @@ def square_root(matrix: Tensor) -> Tensor:
 
 def w2(mine: tuple[Tensor, Tensor], mean: Tensor, covariance: Tensor, root: Tensor) -> Tensor:
     """Squared Wasserstein distance of two Gaussians over their channels."""
-    eye = 1e-4 * torch.eye(len(mean))
+    eye = 1e-4 * torch.eye(len(mean), device=mean.device)
     cross = square_root(root @ (mine[1] + eye) @ root)
     distance = (mine[0] - mean).square().sum() + torch.trace(mine[1] + covariance + 2 * eye - 2 * cross)
     return distance / len(mean)
@@ -119,7 +120,7 @@ def sizes(end: int) -> list[int]:
 
 def paint(photo: Tensor, painting: Tensor, end: int, share: float) -> Tensor:
     """The whole ladder; ``share`` shortens it for a trial."""
-    network, image, first, second, step = Network(), None, None, None, 0
+    network, image, first, second, step = Network(photo.device), None, None, None, 0
     weights = {name: w / sum(STYLE.values()) for name, w in STYLE.items()}
     for rung, longest in enumerate(sizes(end)):
         size = fitted(photo, longest, up=True)
@@ -129,7 +130,8 @@ def paint(photo: Tensor, painting: Tensor, end: int, share: float) -> Tensor:
             targets: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
             for name in STYLE:
                 mean, covariance = moments(seen[name])
-                targets[name] = (mean, covariance, square_root(covariance + 1e-4 * torch.eye(len(mean))))
+                eye = torch.eye(len(mean), device=mean.device)
+                targets[name] = (mean, covariance, square_root(covariance + 1e-4 * eye))
         image = resized(photo if image is None else image, size)
         if first is None or second is None:
             first, second = torch.zeros_like(image), torch.zeros_like(image)
@@ -163,11 +165,12 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--share", type=float, default=1.0, help="fraction of the steps, for a trial")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     keep_freed_memory()
     began = time.perf_counter()
-    photo, painting = (read_picture(name).pixels for name in (options.photo, options.art))
-    to_image(paint(photo, painting, options.size, options.share)).save(Path(options.out))
+    photo, painting = (read_picture(name).pixels.to(options.device) for name in (options.photo, options.art))
+    to_image(paint(photo, painting, options.size, options.share).cpu()).save(Path(options.out))
     print(json.dumps({"peer": "w2 ladder", "seconds": round(time.perf_counter() - began, 1)}))
 
 

@@ -53,9 +53,12 @@ class Context:
         return min((free for free in known if free is not None), default=None)
 
     def memory_limit(self) -> int | None:
-        """Bytes that this process may take in all: what it has and what is free (of a GPU, what is free)."""
+        """Bytes that this process may take in all: what it has and what is free."""
+        if self.device.type == "cuda":
+            # What torch holds for reuse counts as taken, and would look like another's.
+            return min(torch.cuda.mem_get_info(d)[0] + torch.cuda.memory_reserved(d) for d in self.devices)
         free = self.free_memory()
-        return free if free is None or self.device.type == "cuda" else free + _resident()
+        return free if free is None else free + _resident()
 
     def peak_memory(self) -> int:
         """Peak bytes: the device's allocations on a GPU, this process's resident memory on a CPU."""
@@ -126,7 +129,11 @@ def _device(name: str, names: str) -> torch.device:
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() and _bfloat16_pays() else torch.float32
+    if device.type == "cuda":
+        pays = torch.cuda.get_device_capability(device) >= (8, 0)  # NVIDIA's since Ampere
+    else:
+        pays = device.type == "cpu" and _has_bfloat16() and _bfloat16_pays()
+    return torch.bfloat16 if pays else torch.float32
 
 
 def _has_bfloat16() -> bool:
@@ -165,6 +172,12 @@ def threads(count: int) -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def exact_float32() -> None:
+    """Have GPUs multiply float32 as float32: torch lets convolutions round to 10 bits of mantissa (TF32)."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _system_memory() -> int | None:

@@ -21,7 +21,12 @@ def content_loss(features: Tensor, target: Tensor, *, form: ContentForm = "mean"
     if features.shape != target.shape:
         raise InputError(f"content features {tuple(features.shape)} against {tuple(target.shape)}")
     energy = float(target.square().sum()) if form == "relative" else 0.0
-    return (features - target).square().sum() * content_scale(form, target.numel(), energy)
+    return content_distance(features, target, content_scale(form, target.numel(), energy))
+
+
+def content_distance(features: Tensor, target: Tensor, scale: float) -> Tensor:
+    """``scale``·Σ(F−P)², a scalar, for whoever has the target's ``content_scale`` already."""
+    return (features - target).square().sum() * scale
 
 
 def content_scale(form: ContentForm, elements: int, energy: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import torch
@@ -54,9 +55,9 @@ class _Fork(torch.autograd.Function):
         ctx.save_for_backward(x)
         ctx.set_materialize_grads(False)
         if x.dtype == torch.bfloat16 and not exact:
-            return *_sums_in_parts(_matrix(x).mT), x.view_as(x)
+            return *_sums_in_parts(_matrix(x).mT), x.detach()
         matrix = flatten(x)
-        return matrix.sum(1), matrix @ matrix.mT, x.view_as(x)
+        return matrix.sum(1), matrix @ matrix.mT, x.detach()
 
     @staticmethod
     @once_differentiable
@@ -149,17 +150,18 @@ class Moments:
         """Moments of weight 1: the mean, and the Gram matrix per position."""
         return (1 / self.weight) * self
 
-    @property
+    # Kept: a painting's are asked for at every evaluation.
+    @cached_property
     def mean(self) -> Tensor:
         """Mean feature μ, (C,)."""
         return self.first / self.weight
 
-    @property
+    @cached_property
     def gram(self) -> Tensor:
         """Gram matrix per position G/N, (C, C)."""
         return self.second / self.weight
 
-    @property
+    @cached_property
     def covariance(self) -> Tensor:
         """Covariance Σ = G/N − μμᵀ, (C, C)."""
         return self.gram - torch.outer(self.mean, self.mean)

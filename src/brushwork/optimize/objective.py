@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -20,13 +20,14 @@ from brushwork.losses import (
     Moments,
     Patches,
     Projections,
-    content_loss,
     nearest_loss,
     sliced_loss,
     style_loss,
     total_variation,
 )
+from brushwork.losses.content import content_distance, content_scale
 from brushwork.losses.statistics import blend
+from brushwork.optimize.recorded import Recorded
 
 StyleTarget = Moments | Gaussian | Projections | Patches
 """What a style loss compares with: moments, sorted projections or single feature vectors."""
@@ -37,6 +38,7 @@ class Target:
     """What the picture is to match, a layer each: the photo's features and the paintings' statistics."""
 
     content: dict[str, Tensor]
+    scale: dict[str, float]  # what each content layer's Σ(F−P)² is multiplied by
     style: dict[str, StyleTarget]
     unit: dict[str, float]  # what each layer's style loss is divided by
 
@@ -59,14 +61,24 @@ class Objective:
 
     def evaluate(self, image: Tensor) -> Evaluation:
         """Losses and gradient at a picture (1, 3, H, W), RGB, nominally 0..1."""
+        gradient, terms = self._measured(image)
+        return Evaluation(Losses(*terms.tolist()), gradient)
+
+    def measure(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient and (total, content, style, variation) as a tensor, so that nothing waits for it."""
         x = image.detach().requires_grad_()
         content, style, variation = self.terms(x)
         total = content + style + variation
         gradient = torch.zeros_like(x)
         if total.requires_grad:  # not when every weight is 0
             (gradient,) = torch.autograd.grad(total, x)
-        values = (float(term.detach()) for term in (total, content, style, variation))
-        return Evaluation(Losses(*values), gradient)
+        return gradient, torch.stack([total, content, style, variation]).detach()
+
+    @cached_property
+    def _measured(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        # The other style losses wait for numbers in their middle.
+        is_steady = all(isinstance(target, Moments) for target in self.target.style.values())
+        return Recorded(self.measure) if is_steady and self.encoder.device.type == "cuda" else self.measure
 
     def sweep(
         self, image: Tensor, begun: dict[str, Any] | None = None
@@ -94,7 +106,7 @@ class Objective:
         content = style = variation = zero
         for name, target in self.target.content.items():
             features = cast("Tensor", found[name]).to(target.dtype)
-            loss = content_loss(features, target, form=settings.content_loss)
+            loss = content_distance(features, target, self.target.scale[name])
             content = content + settings.content_layers[name] * loss
         pixels = image.shape[-2] * image.shape[-1]
         for name, target in self.target.style.items():
@@ -149,7 +161,13 @@ def make_target(
         pixels = photo.shape[-2] * photo.shape[-1]
         found = {n: float(_style_loss(features[n], targets[n], settings, pixels)) for n in style}
         unit = {name: max(value, LEAST_UNIT) for name, value in found.items()}
-    return Target({name: features[name].to(kept) for name in content}, targets, unit)
+    photos = {name: features[name].to(kept) for name in content}
+    scale = {name: _content_scale(settings, each) for name, each in photos.items()}
+    return Target(photos, scale, targets, unit)
+
+
+def _content_scale(settings: Settings, target: Tensor) -> float:
+    return content_scale(settings.content_loss, target.numel(), float(target.square().sum()))
 
 
 def _style_targets(

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from brushwork.jobs import Settings
+from brushwork.optimize.curvature import Pair, inverse_hessian_times, precondition
 from brushwork.optimize.vault import Vault
 
 LONGEST_STEP = 0.5
@@ -19,19 +19,6 @@ LONGEST_STEP = 0.5
 Without a limit a first full step at 40 px sent pixels to 772 and the loss to 4e12; the way back costs 3 to
 10 evaluations.
 """
-
-
-def precondition(direction: Tensor) -> None:
-    """Lengthen in place what a gradient (1, 3, H, W) says of areas of 8 pixels, and of colour.
-
-    The loss bends least there, whatever the recipe. L-BFGS's usual guess of the inverse Hessian is one number
-    for all; with this beside it "keras-example" takes 49 evaluations, not 55 (200 rows, half of them first).
-    """
-    height, width = direction.shape[-2:]
-    coarse = F.interpolate(direction, (math.ceil(height / 8), math.ceil(width / 8)), mode="area")
-    direction += F.interpolate(coarse, (height, width), mode="bilinear")
-    grey = direction.mean(1, keepdim=True)
-    direction.mul_(1.5).sub_(grey, alpha=0.5)
 
 
 class Optimizer(Protocol):
@@ -135,7 +122,7 @@ class LBFGS:
     history: int = 20
     first_step: float = 0.02
     learnt: float | None = None
-    pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
+    pairs: list[Pair] = field(default_factory=list[Pair])
     accepted: tuple[Tensor, float, Tensor] | None = None  # x, loss, gradient
     vault: Vault = field(default_factory=Vault, metadata={"state": False})  # where the pairs are kept
 
@@ -148,7 +135,7 @@ class LBFGS:
             self._remember(x - before, gradient - old_gradient)
         self.accepted = (x, loss, gradient)
         if self.pairs:
-            return x - _no_longer(self._inverse_hessian_times(gradient))
+            return x - _no_longer(inverse_hessian_times(gradient, self.pairs, self.vault))
         if self.learnt is None:
             return x - gradient * (self.first_step / gradient.abs().max().clamp(min=1e-30))
         step = gradient * (self.learnt * gradient.numel())
@@ -168,26 +155,7 @@ class LBFGS:
 
     def _remember(self, change: Tensor, bend: Tensor) -> None:
         # A pair without positive curvature would make the next direction point uphill.
-        if float(change.ravel() @ bend.ravel()) > 1e-10 * float(bend.ravel() @ bend.ravel()):
+        flat = bend.ravel()
+        if change.ravel() @ flat > 1e-10 * (flat @ flat):
             kept = self.vault.keep(change), self.vault.keep(bend)
             self.pairs = [*self.pairs, kept][-self.history :]
-
-    def _inverse_hessian_times(self, gradient: Tensor) -> Tensor:
-        """The two-loop recursion."""
-        q = gradient.ravel().clone()
-        flat = [(s.ravel(), y.ravel()) for s, y in self.pairs]
-        curvatures: list[Tensor] = []
-        alphas: list[Tensor] = []
-        for s, y in reversed(flat):
-            curvatures.append(s @ y)
-            alphas.append((s @ q) / curvatures[-1])
-            q.add_(y, alpha=-float(alphas[-1]))
-            self.vault.release(s, y)
-        last = flat[-1][1]
-        q.mul_(curvatures[0] / (last @ last))
-        if gradient.ndim == 4:  # a picture
-            precondition(q.view_as(gradient))
-        for (s, y), curvature, alpha in zip(flat, reversed(curvatures), reversed(alphas), strict=True):
-            q.add_(s, alpha=float(alpha - (y @ q) / curvature))
-            self.vault.release(s, y)
-        return q.view_as(gradient)

@@ -92,7 +92,8 @@ class MomentsTally:
 
     def state(self) -> dict[str, Any] | None:
         """N, ΣF and ΣFFᵀ."""
-        return None if self.sums is None else vars(self.sums)
+        sums = self.sums
+        return None if sums is None else {"weight": sums.weight, "first": sums.first, "second": sums.second}
 
     def go_on(self, state: dict[str, Any]) -> None:
         """Take up what another one had collected."""
