@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torch
 
-from brushwork.context import context_for, keep_freed_memory
+from brushwork.context import context_for, keep_freed_memory, repeatable
 from brushwork.encoders import LAYERS, VGG19, winograd
 from brushwork.jobs import Stylize
 from brushwork.optimize.objective import Objective, make_target
@@ -51,7 +51,7 @@ def settle() -> None:
 
 CONVOLUTIONS = (
     "aten::mkldnn_convolution",
-    "aten::cudnn_convolution",
+    "aten::cudnn_convolution_relu",
     "aten::convolution_backward",
     "_WinogradReLU",
     "_WinogradReLUBackward",
@@ -83,6 +83,9 @@ def measure(recipe: str, precision: str, size: int, options: argparse.Namespace)
     asked = {"recipe": recipe, "precision": precision, "device": options.device, "scales": {"1": 1}}
     job = Stylize.model_validate({"content": "-", "styles": ["-"], **asked})
     context = context_for(job)
+    if context.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        repeatable(exact=True)
     encoder = VGG19.load(dtype=context.dtype, device=context.device, pooling=job.pooling)
     photo, painting = (torch.rand(1, 3, size, size, device=context.device) for _ in range(2))
     objective = Objective(encoder, make_target(encoder, job, photo, [painting], [1.0]), job)
@@ -92,6 +95,7 @@ def measure(recipe: str, precision: str, size: int, options: argparse.Namespace)
 
     evaluate()
     evaluate()  # on a GPU the second is recorded
+    peak = context.peak_memory()
     last = max([*job.content_layers, *job.style_layers], key=LAYERS.index)
     flops = convolution_flops(encoder, size, size, last)
     kinds = (torch.float32, torch.bfloat16)
@@ -105,7 +109,7 @@ def measure(recipe: str, precision: str, size: int, options: argparse.Namespace)
         f"| {recipe} | {context.precision} | {size}² | {flops / own:.4f} | {own / 1e9:.0f} "
         f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} "
         f"| {share_of_the_rest(lambda: objective.measure(painting), context.device.type):.0%} "
-        f"| {context.peak_memory() / 1e6:.0f} |"
+        f"| {peak / 1e6:.0f} |"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from brushwork.context import exact_float32
+from brushwork.context import repeatable
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event, Finished
 from brushwork.fields import build
@@ -59,7 +59,7 @@ def test_a_resumed_job_ends_with_the_same_picture(photo: Tensor, painting: Tenso
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_are_the_processors(weights: Weights, photo: Tensor, painting: Tensor, loss: str) -> None:
     """Also recorded (the second call) and replayed (the third), of another picture each."""
-    exact_float32()
+    repeatable(exact=True)
     settings = build(Settings, {"style_loss": loss, "style_unit": "photo", "tv_weight": 1.0})
     ours, theirs = (
         Objective(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from brushwork.context import keep_freed_memory
 from brushwork.encode import to_image
 from brushwork.encoders.vgg19 import LAYERS
 from brushwork.images import read_picture
+from brushwork.optimize.recorded import Recorded
 from brushwork.weights import load_weights
 
 STYLE = {"block1_conv1": 256, "block2_conv1": 64, "block3_conv1": 16, "block4_conv1": 4, "block5_conv1": 1}
@@ -118,10 +120,21 @@ def sizes(end: int) -> list[int]:
     return found[::-1]
 
 
+def evaluated(
+    network: Network, kept: Tensor, targets: dict[str, tuple[Tensor, Tensor, Tensor]], image: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradient and the loss at a picture."""
+    x = image.detach().requires_grad_()
+    found = network.features(x)
+    loss = CONTENT_WEIGHT * (found[CONTENT] - kept).square().mean() + TV_WEIGHT * variation(x)
+    for name, weight in STYLE.items():
+        loss = loss + weight / sum(STYLE.values()) * w2(moments(found[name]), *targets[name])
+    return torch.autograd.grad(loss, x)[0], loss.detach()
+
+
 def paint(photo: Tensor, painting: Tensor, end: int, share: float) -> Tensor:
     """The whole ladder; ``share`` shortens it for a trial."""
     network, image, first, second, step = Network(photo.device), None, None, None, 0
-    weights = {name: w / sum(STYLE.values()) for name, w in STYLE.items()}
     for rung, longest in enumerate(sizes(end)):
         size = fitted(photo, longest, up=True)
         with torch.no_grad():
@@ -139,13 +152,9 @@ def paint(photo: Tensor, painting: Tensor, end: int, share: float) -> Tensor:
             first = F.interpolate(first, size, mode="bicubic")
             second = F.interpolate(second, size, mode="bilinear").relu()
         average, decay = torch.zeros_like(image), 1.0
+        evaluate, recorded = partial(evaluated, network, kept, targets), Recorded()
         for _ in range(max(1, round(share * (500 if rung else 1000)))):
-            x = image.detach().requires_grad_()
-            found = network.features(x)
-            loss = CONTENT_WEIGHT * (found[CONTENT] - kept).square().mean() + TV_WEIGHT * variation(x)
-            for name, weight in weights.items():
-                loss = loss + weight * w2(moments(found[name]), *targets[name])
-            (gradient,) = torch.autograd.grad(loss, x)
+            gradient, _ = recorded(evaluate, image) if image.is_cuda else evaluate(image)
             step += 1
             first = 0.9 * first + 0.1 * gradient
             second = 0.99 * second + 0.01 * gradient.square()

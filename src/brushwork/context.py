@@ -174,10 +174,16 @@ def threads(count: int) -> Generator[None]:
         torch.set_num_threads(before)
 
 
-def exact_float32() -> None:
-    """Have GPUs multiply float32 as float32: torch lets convolutions round to 10 bits of mantissa (TF32)."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+def repeatable(*, exact: bool) -> None:
+    """Have GPUs compute the same twice, and when ``exact`` float32 in float32.
+
+    Else cuDNN may add up in any order, which costs bfloat16 nothing, and torch lets convolutions round
+    float32 to 10 bits of mantissa (TF32).
+    """
+    torch.backends.cudnn.deterministic = True
+    if exact:
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _system_memory() -> int | None:

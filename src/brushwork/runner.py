@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from brushwork.context import context_for, exact_float32
+from brushwork.context import context_for, repeatable
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
 from brushwork.feedforward import translate
@@ -37,8 +37,7 @@ def run(
     Raises BrushworkError for what the user can mend.
     """
     context = context_for(job)
-    if job.precision == "float32":
-        exact_float32()
+    repeatable(exact=job.precision == "float32")
     pictures = sources or read_sources(job)
     if job.engine == "feedforward":
         at_once = translate.paint if translate.translates(job) else paint_at_once

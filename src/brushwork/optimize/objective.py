@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -58,10 +58,11 @@ class Objective:
     encoder: VGG19
     target: Target
     settings: Settings
+    _recorded: Recorded = field(default_factory=Recorded, init=False, repr=False, compare=False)
 
     def evaluate(self, image: Tensor) -> Evaluation:
         """Losses and gradient at a picture (1, 3, H, W), RGB, nominally 0..1."""
-        gradient, terms = self._measured(image)
+        gradient, terms = self._recorded(self.measure, image) if self._is_steady else self.measure(image)
         return Evaluation(Losses(*terms.tolist()), gradient)
 
     def measure(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,11 +75,11 @@ class Objective:
             (gradient,) = torch.autograd.grad(total, x)
         return gradient, torch.stack([total, content, style, variation]).detach()
 
-    @cached_property
-    def _measured(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        # The other style losses wait for numbers in their middle.
-        is_steady = all(isinstance(target, Moments) for target in self.target.style.values())
-        return Recorded(self.measure) if is_steady and self.encoder.device.type == "cuda" else self.measure
+    @property
+    def _is_steady(self) -> bool:
+        """Whether it can be recorded: the other style losses wait for numbers in their middle."""
+        moments = all(isinstance(target, Moments) for target in self.target.style.values())
+        return moments and self.encoder.device.type == "cuda"
 
     def sweep(
         self, image: Tensor, begun: dict[str, Any] | None = None
