@@ -65,7 +65,9 @@ def share_of_the_rest(work: Callable[[], object], device: str) -> float:
         for _ in range(3):
             work()
         settle()
-    events, side = profile.key_averages(), "cpu" if device == "cpu" else "device"
+    # A GPU's kernels are listed beside the operations that started them: those would count twice.
+    events = [e for e in profile.key_averages() if str(e.device_type).endswith("CPU")]
+    side = "cpu" if device == "cpu" else "device"
     whole = sum(getattr(event, f"self_{side}_time_total") for event in events)
     return 1 - sum(getattr(e, f"{side}_time_total") for e in events if e.key in CONVOLUTIONS) / whole
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from contextlib import closing
@@ -21,6 +22,7 @@ from brushwork.fields import build
 from brushwork.jobs import Settings, Stylize
 from brushwork.optimize.crew import Copies, Crew
 from brushwork.optimize.plan import Hands, Plan, Sizes, make_plan
+from brushwork.optimize.recorded import Recorded
 from brushwork.optimize.scales import Scale
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.vault import Vault
@@ -183,6 +185,26 @@ def test_a_gpu_computes_in_bfloat16_when_it_multiplies_that(
     assert context_for(build(Stylize, JOB | {"device": "cuda", "precision": "auto"})).dtype == dtype
     asked = {"device": "cuda", "precision": "float32"}
     assert context_for(build(Stylize, JOB | asked)).dtype == torch.float32
+
+
+def test_where_recording_fails_every_call_is_an_ordinary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for want of memory; here for want of a GPU."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    found, restored = list[float](), list[str]()
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", fails)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "before")
+    monkeypatch.setattr(torch.cuda, "set_stream", restored.append)
+    recorded = Recorded()
+    for value in (1.0, 2.0, 3.0, 4.0):
+        first, second = recorded(lambda x: (2 * x, x + 1), torch.tensor(value))
+        found += [float(first), float(second)]
+    assert found == [2, 2, 4, 3, 6, 4, 8, 5]
+    assert restored == ["before"]
+    assert gc.isenabled()
 
 
 # ------------------------------------------------------------------------------------------- the planner

@@ -105,6 +105,16 @@ def test_photo_and_painting_score_0_and_1(judge: Judge) -> None:
     assert 0 < score(judge, result, photo, painting).content < 2
 
 
+def test_a_frame_around_the_painting_is_not_its_style(judge: Judge) -> None:
+    generator = torch.Generator().manual_seed(2)
+    photo, coarse = (torch.rand(1, 3, *size, generator=generator) for size in ((96, 96), (16, 16)))
+    painting = resize(0.3 + 0.6 * coarse, 96, 96, "bicubic")
+    framed = F.pad(painting, (6, 6, 6, 6))
+    plain, dark = score(judge, painting, photo, framed), score(judge, framed[..., 6:, 6:], photo, framed)
+    assert plain.style < 0.2  # all but what the last of the margin takes with it
+    assert dark.style > 2 * plain.style
+
+
 def test_cover_does_not_stretch() -> None:
     picture = torch.arange(12.0).view(1, 1, 3, 4).expand(1, 3, 3, 4) / 12
     assert torch.equal(cover(picture, 3, 2), picture[..., 1:3])

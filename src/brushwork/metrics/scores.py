@@ -13,6 +13,7 @@ from brushwork.errors import InputError
 from brushwork.images import resize
 from brushwork.losses import total_variation
 from brushwork.losses.statistics import levels
+from brushwork.margins import without_margin
 from brushwork.metrics.judge import SMALLEST, TAPS, Judge
 
 DIRECTIONS = 128  # random directions a layer
@@ -41,6 +42,7 @@ class Yardstick:
     ) -> None:
         """Bring both (1, 3, h, w), 0..1, to results of ``size`` = (H, W); the painting keeps its aspect.
 
+        What a scan shows around the painting is cut off: it rewarded results for a black frame.
         Raises InputError for a short side below 32 pixels, or a photo and painting that are the same.
         """
         height, width = size
@@ -49,6 +51,7 @@ class Yardstick:
                 f"{width}×{height} is too small to score: the short side needs {SMALLEST} pixels"
             )
         self.size = (height, width)
+        painting = without_margin(painting)
         self.photo, self.copy = resize(photo, height, width, "lanczos"), cover(painting, height, width)
         self._judge = judge
         self._photo = judge.features(self.photo)
