@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, cast
 
 import torch
@@ -150,18 +149,17 @@ class Moments:
         """Moments of weight 1: the mean, and the Gram matrix per position."""
         return (1 / self.weight) * self
 
-    # Kept: a painting's are asked for at every evaluation.
-    @cached_property
+    @property
     def mean(self) -> Tensor:
         """Mean feature μ, (C,)."""
         return self.first / self.weight
 
-    @cached_property
+    @property
     def gram(self) -> Tensor:
         """Gram matrix per position G/N, (C, C)."""
         return self.second / self.weight
 
-    @cached_property
+    @property
     def covariance(self) -> Tensor:
         """Covariance Σ = G/N − μμᵀ, (C, C)."""
         return self.gram - torch.outer(self.mean, self.mean)

@@ -92,8 +92,7 @@ class MomentsTally:
 
     def state(self) -> dict[str, Any] | None:
         """N, ΣF and ΣFFᵀ."""
-        sums = self.sums
-        return None if sums is None else {"weight": sums.weight, "first": sums.first, "second": sums.second}
+        return None if self.sums is None else vars(self.sums)
 
     def go_on(self, state: dict[str, Any]) -> None:
         """Take up what another one had collected."""
