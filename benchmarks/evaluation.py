@@ -51,6 +51,7 @@ def settle() -> None:
 
 CONVOLUTIONS = (
     "aten::mkldnn_convolution",
+    "aten::cudnn_convolution",  # in float32
     "aten::cudnn_convolution_relu",
     "aten::convolution_backward",
     "_WinogradReLU",

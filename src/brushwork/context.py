@@ -46,14 +46,12 @@ class Context:
         return ",".join(map(str, self.devices))
 
     def free_memory(self) -> int | None:
-        """Bytes that can still be had: of the scarcest GPU, or of the system within this process's limits."""
-        if self.device.type == "cuda":
-            return min(torch.cuda.mem_get_info(device)[0] for device in self.devices)
+        """Bytes of the system that can still be had within this process's limits."""
         known = (_system_memory(), _group_memory())
         return min((free for free in known if free is not None), default=None)
 
     def memory_limit(self) -> int | None:
-        """Bytes that this process may take in all: what it has and what is free."""
+        """Bytes that this process may take in all, what it has and what is free; of GPUs the scarcest's."""
         if self.device.type == "cuda":
             # What torch holds for reuse counts as taken, and would look like another's.
             return min(torch.cuda.mem_get_info(d)[0] + torch.cuda.memory_reserved(d) for d in self.devices)
@@ -175,15 +173,14 @@ def threads(count: int) -> Generator[None]:
 
 
 def repeatable(*, exact: bool) -> None:
-    """Have GPUs compute the same twice, and when ``exact`` float32 in float32.
+    """Have GPUs compute the same twice, whatever ran before, and when ``exact`` float32 in float32.
 
-    Else cuDNN may add up in any order, which costs bfloat16 nothing, and torch lets convolutions round
-    float32 to 10 bits of mantissa (TF32).
+    Left alone cuDNN may add up in any order (forbidding it costs bfloat16 nothing), and torch lets
+    convolutions round float32 to 10 bits of mantissa (TF32).
     """
     torch.backends.cudnn.deterministic = True
-    if exact:
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = not exact
+    torch.backends.cuda.matmul.allow_tf32 = False  # torch's default
 
 
 def _system_memory() -> int | None:

@@ -55,7 +55,7 @@ class VGG19:
             for name, (weight, bias) in weights.convolutions.items()
         }
 
-        # Here and not at each picture: a CUDA graph copies nothing.
+        # Made here and not for each picture: while a CUDA graph is recorded nothing comes from the processor.
         precise = torch.promote_types(dtype, torch.float32)
         self._mean = torch.tensor(weights.mean, dtype=precise, device=device).view(1, 3, 1, 1)
         self._winograd: dict[str, winograd.Kernels] = {}
