@@ -71,6 +71,7 @@ class _Fork(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
+        # Not view_as, which gives one picture's features another first stride: cuDNN then copies gradients.
         return x.detach(), x.detach()
 
     @staticmethod
