@@ -31,6 +31,7 @@ PLAIN: dict[str, Any] = {
     "padding": "zeros",
     "init": "content",
     "coarsest": 16,
+    "style_detail": False,
 }
 """A look that does not move with the recipe ``default``: Gram matrices from the photo on."""
 

@@ -106,6 +106,7 @@ TABLE: dict[str, Change] = {
     "stroke_size": Change([None, 50]),
     "style_scales": Change([None, ["0.6"], ["0.6", "1"]]),
     "style_enlarge": Change([True, False], {"stroke_size": 150}),
+    "style_detail": Change([False, True], {"steps": 4, "scales": ["0.5", "1"]}),
     "style_rotations": Change([None, ["90"], ["0", "90"], ["30"]]),
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),

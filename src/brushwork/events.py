@@ -87,6 +87,7 @@ class Checkpoint:
     losses: Losses  # that go with ``kept``
     optimizer: dict[str, Any]  # its fields: tensors and plain data
     begun: dict[str, Any] | None = None  # the state of the next evaluation, if that is under way in tiles
+    detail: float | None = None  # how much of the paintings' detail finer scales begin with, once known
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class Settings(Frozen):
         "enlarge paintings of fewer pixels than their strokes would take; else these are smaller and crisp",
         default=True,
     )
+    style_detail: bool = option(
+        "begin each finer scale with the painting's own finest detail, found for every patch of what was "
+        "enlarged, as far as it lowers the loss",
+        default=False,
+    )
     style_rotations: Annotated[tuple[Degrees, ...], BeforeValidator(several)] = option(
         "turn of each painting, counterclockwise, repeatable: its strokes in several directions",
         "DEGREES",

@@ -19,6 +19,7 @@ from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
 from brushwork.optimize.crew import Crew
+from brushwork.optimize.detail import best_amount, missing_detail
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import LBFGS, Optimizer, make_optimizer
@@ -61,7 +62,9 @@ def paint(
         how(plans[-1], context),
     )
     work = _Work(job, sources, scales, plans, Crew.of(encoder, context.devices), context, restore)
-    kept = _Kept(image, UNKNOWN, state.evaluation - state.step if state else 0)
+    kept = _Kept(image, UNKNOWN)
+    if state:
+        kept = replace(kept, done=state.evaluation - state.step, detail=state.detail)
     for rung in range(state.rung if state else 0, len(scales)):
         kept = yield from _scale(work, rung, kept, state)
         state = None
@@ -153,12 +156,16 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a scale leaves: its picture, that picture's losses, evaluations until then, what L-BFGS learnt."""
+    """What a scale leaves: its picture, that picture's losses, evaluations until then.
+
+    And what finer scales begin with: what L-BFGS learnt, how much of the paintings' detail.
+    """
 
     image: Tensor
     losses: Losses
     done: int = 0
     learnt: float | None = None
+    detail: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,7 @@ class _Stage:
     fitted: Fitted
     optimizer: Optimizer
     done: int
+    detail: float | None
 
     def progress(self, step: int, losses: Losses, norm: float, image: Tensor) -> Progress:
         """What an evaluation found, and the picture after its step."""
@@ -180,7 +188,10 @@ class _Stage:
     def checkpoint(self, step: int, image: Tensor, kept: _Kept) -> Checkpoint:
         """All that it takes to go on after ``step`` with ``image``."""
         state = take(self.optimizer)
-        return Checkpoint(self.done + step, self.rung, step, image, kept.image, kept.losses, state)
+        evaluation = self.done + step
+        return Checkpoint(
+            evaluation, self.rung, step, image, kept.image, kept.losses, state, detail=self.detail
+        )
 
     def evaluate(
         self, step: int, image: Tensor, kept: _Kept | None, state: Checkpoint | None
@@ -217,11 +228,35 @@ def _scale(work: _Work, rung: int, before: _Kept, state: Checkpoint | None) -> _
     if plan.tile:
         give_back_freed_memory(plan.freed.above)
     fitted = Fitted(job, work.sources, work.crew, scale, work.context, plan)
-    optimizer = make_optimizer(job, fitted.vault, before.learnt)
+    optimizer, amount = make_optimizer(job, fitted.vault, before.learnt), before.detail
     if state:
         give(optimizer, state.optimizer, image.device)
-    kept = yield from _descend(_Stage(work, rung, fitted, optimizer, before.done), image, state)
-    return replace(kept, learnt=optimizer.learn() if isinstance(optimizer, LBFGS) else None)
+    elif rung and job.style_detail:
+        image, amount = yield from _detailed(work, rung, fitted, image, before)
+    kept = yield from _descend(_Stage(work, rung, fitted, optimizer, before.done, amount), image, state)
+    learnt = optimizer.learn() if isinstance(optimizer, LBFGS) else None
+    return replace(kept, learnt=learnt, detail=amount)
+
+
+def _detailed(
+    work: _Work, rung: int, fitted: Fitted, image: Tensor, before: _Kept
+) -> Generator[Swept | Replanned, None, tuple[Tensor, float]]:
+    """An enlarged picture with the paintings' own detail, and how much of it was added.
+
+    Decided at the first such scale, by three evaluations more: over a plain sky all of it raises the loss.
+    """
+    job, amount = work.job, before.detail
+    ratio = work.scales[rung - 1].long_side / fitted.scale.long_side
+    paintings, weights = fitted.paintings()
+    detail = colour.project(job, missing_detail(image, paintings, weights, ratio, wrap=job.tileable))
+    if amount is None:
+        losses: list[float] = []
+        for trial in (0.0, 0.5, 1.0):
+            found = yield from fitted.evaluate(image.add(detail, alpha=trial), before.done)
+            losses.append(found.losses.total)
+        amount = best_amount(*losses)
+    image = image.add(detail, alpha=amount)
+    return image.clamp(0, 1) if job.clip else image, amount
 
 
 def _descend(stage: _Stage, image: Tensor, state: Checkpoint | None) -> _Loop:

@@ -114,16 +114,21 @@ class Fitted:
         yield Replanned(str(plan))
         return True
 
+    def paintings(self) -> tuple[list[Tensor], list[float]]:
+        """The paintings' variants (1, 3, h, w) as they are measured at this scale, with their weights."""
+        paintings: list[Tensor] = []
+        weights: list[float] = []
+        for style, picture in zip(self.job.styles, self.sources.styles, strict=True):
+            found = variants(self.job, picture.pixels, self.scale)
+            paintings += [variant.to(self.context.device) for variant in found]
+            weights += [style.weight / len(found)] * len(found)
+        return paintings, weights
+
     def _make(self) -> Objective | TiledObjective:
         job, plan, crew = self.job, self.plan, self.crew.of_size(self.plan.at_once)
         photo = fit(job, self.sources.content.pixels, self.scale.height, self.scale.width)
         photo = (periodic(photo) if job.tileable else photo).to(self.context.device)
-        paintings: list[Tensor] = []
-        weights: list[float] = []
-        for style, picture in zip(job.styles, self.sources.styles, strict=True):
-            found = variants(job, picture.pixels, self.scale)
-            paintings += [variant.to(self.context.device) for variant in found]
-            weights += [style.weight / len(found)] * len(found)
+        paintings, weights = self.paintings()
         if plan.tile is None:
             encoder = crew.encoders[0]
             return Objective(encoder, make_target(encoder, job, photo, paintings, weights), job)
