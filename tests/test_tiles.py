@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -21,10 +22,11 @@ from brushwork.events import Checkpoint, Event, Finished, Losses, Swept
 from brushwork.fields import build
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Stylize
-from brushwork.optimize import engine
+from brushwork.optimize import engine, vault
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.optimizers import LBFGS
+from brushwork.optimize.plan import Plan
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import tiling
 from brushwork.optimize.vault import Vault
@@ -181,6 +183,55 @@ def test_what_a_vault_keeps_survives_its_release(tmp_path: Path) -> None:
     assert torch.equal(kept[1:], value[1:])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert Vault().keep(value) is value
+
+
+def resident(folder: Path) -> int:
+    """Bytes of a folder's mapped files that are in this process's memory."""
+    found, is_ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_ours = str(folder) in line
+        elif is_ours and line.startswith("Rss:"):
+            found += 1024 * int(line.split()[1])
+    return found
+
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is in memory")
+
+
+@on_linux
+def test_a_vault_gives_up_all_memory(tmp_path: Path) -> None:
+    vault = Vault(on_disk=True, where=tmp_path)
+    kept = [vault.keep(torch.rand(100_000)) for _ in range(3)]
+    assert resident(tmp_path) == 0
+    sums = [float(each.sum()) for each in kept]
+    assert resident(tmp_path) >= 3 * 400_000
+    vault.release(kept[0])
+    assert 2 * 400_000 <= resident(tmp_path) < 3 * 400_000
+    vault.release_all()
+    assert resident(tmp_path) == 0
+    assert sums == [float(each.sum()) for each in kept]
+
+
+@on_linux
+def test_what_a_checkpoint_read_is_given_up_again(
+    weights: Weights, photo: Tensor, painting: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L-BFGS's pairs wait on disk, also after a checkpoint was stored: each had stayed in memory."""
+    monkeypatch.setattr(vault, "scratch", lambda: tmp_path)
+    monkeypatch.setattr(engine, "plans_of", lambda *_: [Plan(64, on_disk=True)])
+    look = SHALLOW | {"optimizer": "lbfgs", "scales": {1.0: 1.0}, "size": 160, "steps": 4}
+    job = build(Stylize, {"content": "photo", "styles": "art", **look})
+    sources = engine.Sources(Picture(photo), [Picture(painting)])
+    seen: list[int] = []
+    for event in engine.paint(job, sources, VGG19(weights), Context(torch.device("cpu"), torch.float32)):
+        if isinstance(event, Checkpoint) and not event.begun and event.step > 1:
+            save(tmp_path / "state.safetensors", {"optimizer": event.optimizer})
+            seen.append(resident(tmp_path))
+        elif isinstance(event, Swept) and event.done == 1 and seen:
+            assert resident(tmp_path) < seen[-1] / 2
+    assert seen == sorted(seen)
+    assert seen[0] >= 2 * 3 * 4 * 160 * 120
 
 
 def test_a_vault_lets_go_of_what_nobody_has(tmp_path: Path) -> None:

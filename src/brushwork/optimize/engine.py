@@ -210,7 +210,14 @@ class _Stage:
                 return stop.value
             if large and isinstance(event, Swept) and event.state["resumable"]:
                 yield replace(before, begun=event.state)
+                self.release()
             yield event
+
+    def release(self) -> None:
+        """Give up the memory of what waits on disk: whoever stored a checkpoint has read all of it."""
+        self.fitted.vault.release_all()
+        if isinstance(self.optimizer, LBFGS):
+            self.optimizer.vault.release_all()  # its own, once the plan has changed
 
     def step(self, image: Tensor, losses: Losses, gradient: Tensor) -> Tensor:
         """The next picture."""
@@ -247,8 +254,8 @@ def _detailed(
     """
     job, amount = work.job, before.detail
     ratio = work.scales[rung - 1].long_side / fitted.scale.long_side
-    paintings, weights = fitted.paintings()
-    detail = colour.project(job, missing_detail(image, paintings, weights, ratio, wrap=job.tileable))
+    detail = missing_detail(image, *fitted.paintings(), ratio, wrap=job.tileable)
+    detail = colour.project(job, detail)
     if amount is None:
         losses: list[float] = []
         for trial in (0.0, 0.5, 1.0):
@@ -278,6 +285,7 @@ def _descend(stage: _Stage, image: Tensor, state: Checkpoint | None) -> _Loop:
         if not norm:
             break  # nothing pulls any more: the photo itself at strength 0
         yield stage.checkpoint(step, image, kept)
+        stage.release()
     assert kept is not None
     return replace(kept, done=stage.done + step)
 

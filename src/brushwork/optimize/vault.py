@@ -62,9 +62,18 @@ class Vault:
     def release(self, *tensors: Tensor) -> None:
         """Give up the memory of kept tensors; their values are read from disk when they are next used."""
         for tensor in tensors:
-            mapped = self._maps.get(tensor.data_ptr())
-            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-                mapped.madvise(mmap.MADV_DONTNEED)
+            if (mapped := self._maps.get(tensor.data_ptr())) is not None:
+                _give_up(mapped)
+
+    def release_all(self) -> None:
+        """``release`` of all that is kept, for who does not know what others have read of it."""
+        for mapped in list(self._maps.values()):
+            _give_up(mapped)
+
+
+def _give_up(mapped: mmap.mmap) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def scratch() -> Path:
