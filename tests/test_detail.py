@@ -20,6 +20,9 @@ from brushwork.jobs import Stylize
 from brushwork.optimize import detail
 from brushwork.optimize.detail import PATCH, STRIDE, best_amount, examples_of, missing_detail
 from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.forecast import forecast
+from brushwork.optimize.plan import Plan
+from brushwork.optimize.scales import Scale
 from brushwork.weights import Weights
 
 CPU = Context(torch.device("cpu"), torch.float32)
@@ -191,6 +194,17 @@ def test_the_amount_is_decided_once_and_kept_with_the_state(sources: Sources, we
         *_, resumed = paint(job, sources, encoder, CPU, state)
         assert isinstance(resumed, Finished)
         assert torch.equal(resumed.picture.pixels, end.picture.pixels)
+
+
+def test_a_forecast_counts_the_trials() -> None:
+    """At the second scale, the first finer one."""
+    scales, plans = [Scale(30, 40, 4), Scale(60, 80, 4), Scale(120, 160, 4)], [Plan()] * 3
+    with_detail, without = (
+        [rung.seconds for rung in forecast(job_of(style_detail=is_on), scales, plans, 1e-6).rungs]
+        for is_on in (True, False)
+    )
+    assert without == pytest.approx([5 * s.height * s.width * 1e-6 for s in scales])
+    assert [a / b for a, b in zip(with_detail, without, strict=True)] == pytest.approx([1, 8 / 5, 1])
 
 
 def test_tiles_change_nothing(sources: Sources, weights: Weights) -> None:

@@ -20,6 +20,7 @@ from brushwork.images import resize
 PATCH, STRIDE = 16, 8  # pixels; with patches of 8 hatching comes out shorter, 32 are no better
 EXAMPLES = 4096  # of all paintings: what is looked up grows with the picture alone
 AT_ONCE = 2048  # patches that are looked up at once: 34 MB
+AMOUNTS = (0.0, 0.5, 1.0)  # that are tried
 FAINTEST = 1 / 255  # contrast that makes no difference
 
 
@@ -67,7 +68,7 @@ def examples_of(painting: Tensor, ratio: float, count: float) -> Examples:
 
 
 def best_amount(none: float, half: float, whole: float) -> float:
-    """How much of a detail to add, 0..1, of the losses with none, half and the whole of it.
+    """How much of a detail to add, 0..1, by the losses with each of ``AMOUNTS``.
 
     Detail that lies anywhere moves sums of squares, so it is the square of its amount that a loss bends
     along: the lowest point of the parabola in that. 0 when a loss is no number.

@@ -19,7 +19,7 @@ from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
 from brushwork.optimize.crew import Crew
-from brushwork.optimize.detail import best_amount, missing_detail
+from brushwork.optimize.detail import AMOUNTS, best_amount, missing_detail
 from brushwork.optimize.fitted import Fitted, Sources, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import LBFGS, Optimizer, make_optimizer
@@ -258,7 +258,7 @@ def _detailed(
     detail = colour.project(job, detail)
     if amount is None:
         losses: list[float] = []
-        for trial in (0.0, 0.5, 1.0):
+        for trial in AMOUNTS:
             found = yield from fitted.evaluate(image.add(detail, alpha=trial), before.done)
             losses.append(found.losses.total)
         amount = best_amount(*losses)

@@ -12,6 +12,7 @@ import torch
 from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.jobs import Stylize
+from brushwork.optimize.detail import AMOUNTS
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.plan import Plan
@@ -46,14 +47,16 @@ class Forecast:
         return max(rung.plan.bytes for rung in self.rungs)
 
 
-def forecast(scales: Sequence[Scale], plans: Sequence[Plan], a_pixel: float) -> Forecast:
+def forecast(job: Stylize, scales: Sequence[Scale], plans: Sequence[Plan], a_pixel: float) -> Forecast:
     """Scale up ``a_pixel``, the seconds of an evaluation in one piece a pixel, to a whole job."""
-    rungs = [
-        # The target is measured once a scale: about an evaluation.
-        Rung(scale, plan, (scale.steps + 1) * scale.height * scale.width * a_pixel * plan.cost)
-        for scale, plan in zip(scales, plans, strict=True)
-    ]
-    return Forecast(rungs)
+
+    def seconds(rung: int, scale: Scale, plan: Plan) -> float:
+        # The target is measured once a scale, in about an evaluation.
+        trials = len(AMOUNTS) if job.style_detail and rung == 1 else 0
+        return (scale.steps + 1 + trials) * scale.height * scale.width * a_pixel * plan.cost
+
+    rungs = enumerate(zip(scales, plans, strict=True))
+    return Forecast([Rung(scale, plan, seconds(rung, scale, plan)) for rung, (scale, plan) in rungs])
 
 
 def calibrate(job: Stylize, encoder: VGG19, context: Context, seconds: float = 2.0) -> float:

@@ -67,7 +67,7 @@ class Sketches:
             if look not in self._a_pixel:
                 encoder = VGG19.load(pooling=job.pooling, dtype=context.dtype, device=context.device)
                 self._a_pixel[look] = calibrate(job, encoder, context, seconds=0.5)
-            return in_words(forecast(scales, plans, self._a_pixel[look]), context)
+            return in_words(forecast(job, scales, plans, self._a_pixel[look]), context)
 
 
 def _quick(job: Stylize) -> Stylize:

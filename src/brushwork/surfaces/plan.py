@@ -39,7 +39,7 @@ def _of_scales(job: Stylize, context: Context) -> tuple[Forecast, float, str]:
     scales, plans = divided(job, context)
     encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     began = process_seconds()  # a run begins with the same reading and loading
-    return forecast(scales, plans, calibrate(job, encoder, context)), began, ""
+    return forecast(job, scales, plans, calibrate(job, encoder, context)), began, ""
 
 
 def _of_passes(job: Stylize, context: Context) -> tuple[Forecast, float, str]:
