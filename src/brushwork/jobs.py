@@ -66,9 +66,7 @@ class Settings(Frozen):
         default=True,
     )
     style_detail: bool = option(
-        "begin each finer scale with the painting's own finest detail, found for every patch of what was "
-        "enlarged, as far as it lowers the loss",
-        default=False,
+        "begin finer scales with the painting's own detail, as far as it lowers the loss", default=False
     )
     style_rotations: Annotated[tuple[Degrees, ...], BeforeValidator(several)] = option(
         "turn of each painting, counterclockwise, repeatable: its strokes in several directions",

@@ -8,7 +8,7 @@ that is shrunk and enlarged as the picture was.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,18 +40,20 @@ def missing_detail(
     the size whose strokes it is to have; each gives examples by its weight. ``wrap`` makes opposite sides
     meet, when these are multiples of ``STRIDE``.
     """
-    result = torch.zeros_like(image)
+    height, width = image.shape[-2:]
     shares = [EXAMPLES * weight / sum(weights) for weight in weights]
     found = [examples_of(p, ratio, share) for p, share in zip(paintings, shares, strict=True) if share >= 1]
     examples = Examples(*(torch.cat(each) for each in zip(*found, strict=True)))
     if not len(examples.plain):
-        return result
-    height = image.shape[-2]
-    for top, strip in _strips(image, wrap):
-        laid = _laid(strip, examples)[..., STRIDE : STRIDE + image.shape[-1]]
-        first, last = max(top, 0), min(top + laid.shape[-2], height)
-        result[..., first:last, :] += laid[..., first - top : last - top, :]
-    return result
+        return torch.zeros_like(image)
+    down, across = (math.ceil(side / STRIDE) + 1 for side in (height, width))  # patches
+    beyond = (STRIDE, STRIDE * across - width, STRIDE, STRIDE * down - height)
+    padded = F.pad(image, beyond, mode="circular" if wrap else "replicate")
+    result, step = torch.zeros_like(padded), max(1, AT_ONCE // across)
+    for first in range(0, down, step):
+        rows = slice(STRIDE * first, STRIDE * (min(first + step, down) + 1))
+        result[..., rows, :] += _laid(padded[..., rows, :], examples)
+    return result[..., STRIDE : STRIDE + height, STRIDE : STRIDE + width].contiguous()
 
 
 def examples_of(painting: Tensor, ratio: float, count: float) -> Examples:
@@ -81,23 +83,6 @@ def best_amount(none: float, half: float, whole: float) -> float:
     if bend <= 0:
         return float(end < 0)
     return math.sqrt(min(1.0, max(0.0, -slope / (2 * bend))))
-
-
-def _strips(image: Tensor, wrap: bool) -> Iterator[tuple[int, Tensor]]:
-    """Whole rows of patches, each part with its first row in the picture, which half a patch is around."""
-
-    def inside(first: int, last: int, side: int) -> Tensor:
-        at = torch.arange(first, last, device=image.device)
-        return at % side if wrap else at.clamp(0, side - 1)
-
-    height, width = image.shape[-2:]
-    down, across = (math.ceil(side / STRIDE) + 1 for side in (height, width))
-    columns = inside(-STRIDE, STRIDE * across, width)
-    step = max(1, AT_ONCE // across)
-    for first in range(0, down, step):
-        last = min(first + step, down)
-        rows = inside(STRIDE * (first - 1), STRIDE * last, height)
-        yield STRIDE * (first - 1), image.index_select(-2, rows).index_select(-1, columns)
 
 
 def _laid(strip: Tensor, examples: Examples) -> Tensor:
