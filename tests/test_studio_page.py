@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import APIResponse, Browser, Page, Request, Route, expect
 
 from studio_bench import PATIENCE, Server, opened
 
@@ -42,6 +43,11 @@ def set_out(page: Page, photo: Path, painting: Path, size: int = 64) -> None:
     page.keyboard.press("Tab")
 
 
+def is_of(asked: Request, steps: set[int]) -> bool:
+    """Whether a page asks for one of these steps of its own."""
+    return asked.url.endswith("/run/predict") and (asked.post_data_json or {}).get("fn_index") in steps
+
+
 def paint(page: Page) -> None:
     page.locator("#paint").click()
     expect(page.locator("#news")).to_contain_text("Painted in", timeout=PATIENCE)
@@ -67,6 +73,35 @@ def test_stop_keeps_the_picture_and_go_on_goes_on(page: Page, photo_file: Path, 
     expect(page.locator("#download")).to_be_visible()
     page.locator("#go-on").click()
     expect(page.locator("#news")).to_contain_text("Painted in", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("is_late", ["question", "answer"])
+def test_a_late_first_impression_leaves_the_painting_alone(
+    page: Page, photo_file: Path, painting_file: Path, is_late: str
+) -> None:
+    set_out(page, photo_file, painting_file)
+    expect(page.locator("#news")).to_contain_text("of memory at most", timeout=PATIENCE)
+    steps: list[dict[str, Any]] = page.evaluate("window.gradio_config.dependencies")
+    sketches = {step["id"] for step in steps if step["api_name"].startswith("_sketch")}
+    held: list[tuple[Route, APIResponse | None]] = []
+
+    def hold_first_impressions(route: Route) -> None:
+        if is_of(route.request, sketches):
+            held.append((route, route.fetch() if is_late == "answer" else None))
+        else:
+            route.continue_()
+
+    page.route("**/run/predict*", hold_first_impressions)
+    with page.expect_request(lambda asked: is_of(asked, sketches)):
+        page.locator("#control-size input, #control-size textarea").first.fill("72")
+        page.keyboard.press("Tab")
+    paint(page)
+    picture = page.locator("#stage").inner_html()
+    (route, answer), *_ = held
+    route.fulfill(response=answer) if answer else route.continue_()
+    page.wait_for_timeout(4000)  # for all that the page asks after it
+    expect(page.locator("#news")).to_contain_text("Painted in")
+    assert page.locator("#stage").inner_html() == picture
 
 
 def test_a_reload_loses_nothing(page: Page, photo_file: Path, painting_file: Path) -> None:

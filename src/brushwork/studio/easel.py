@@ -22,6 +22,9 @@ from brushwork.studio.telling import SILENT, owner, sentence, telling
 NAMES = (*MAIN, *ADVANCED)
 IMPRESSION = "A first impression. Paint makes the real picture"
 
+Found = tuple[str | None, str] | None
+"""What a page is to show before it paints: a picture, and words about it."""
+
 
 class Easel(Bench):
     """The tab in which one picture is made."""
@@ -96,9 +99,12 @@ class Easel(Bench):
     def changed(self, event: Any) -> None:
         """After this event: remember what the page asks for, and show a first picture of it."""
         last: dict[str, Any] = {**SILENT, "trigger_mode": "always_last"}
-        kept = event(self._remember, {*self.materials}, self.kept, **last)
-        drawn = kept.success(self._sketch, {*self.materials, self.job}, [self.stage, self.news], **last)
-        drawn.success(self._foretell, {*self.materials, self.job}, self.news, **last)
+        before, found = gr.State(), gr.State()
+        now = [self.job, self.seen]
+        step = event(self._remember_at, {*self.materials, *now}, [self.kept, before], **last)
+        for answer in (self._sketch, self._foretell):
+            step = step.success(answer, {*self.materials, self.job}, found, **last)
+            step = step.success(self._lay, [found, before, *now], [self.stage, self.news], **last)
 
     # ----------------------------------------------------------------------------------------- the answers
 
@@ -134,26 +140,37 @@ class Easel(Bench):
             controls["engine"] = "feedforward"
         return content, styles, asked(controls)
 
-    def _sketch(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
+    def _remember_at(self, values: dict[Component, Any]) -> list[Any]:
+        """With the painting that the page shows at this time."""
+        return [self._remember(values), [values[self.job], values[self.seen]]]
+
+    def _sketch(self, values: dict[Component, Any], request: gr.Request) -> Found:
         """The first picture."""
         try:
             if not (job := self._meant(values, request)):
-                return [gr.skip(), gr.skip()]
+                return None
             id = self.desk.sketches.draw(job)
             ratio = self.desk.ratio(id_of(values[self.photo]) or "", owner(request))
         except BrushworkError as error:
-            return [gr.skip(), stage.words(sentence(error), trouble=True)]
+            return None, stage.words(sentence(error), trouble=True)
         picture = stage.picture(f"studio/sketch/{id}.webp", "a first impression", ratio)
-        return [picture, stage.words(IMPRESSION + ".")]
+        return picture, stage.words(IMPRESSION + ".")
 
-    def _foretell(self, values: dict[Component, Any], request: gr.Request) -> Any:
+    def _foretell(self, values: dict[Component, Any], request: gr.Request) -> Found:
         """What the painting will take."""
         try:
             if not (job := self._meant(values, request)):
-                return gr.skip()
-            return stage.words(f"{IMPRESSION}: {self.desk.sketches.foretell(job)}.")
+                return None
+            return None, stage.words(f"{IMPRESSION}: {self.desk.sketches.foretell(job)}.")
         except BrushworkError as error:
-            return stage.words(sentence(error), trouble=True)
+            return None, stage.words(sentence(error), trouble=True)
+
+    def _lay(self, found: Found, before: list[Any], job: str, seen: int) -> list[Any]:
+        """Show what was found, unless another painting was begun or shown meanwhile."""
+        if not found or before != [job, seen]:
+            return [gr.skip(), gr.skip()]
+        picture, words = found
+        return [picture or gr.skip(), words]
 
     def _meant(self, values: dict[Component, Any], request: gr.Request) -> Stylize | None:
         """The job that the page asks for; None while pictures are missing or one is being painted."""
