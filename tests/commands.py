@@ -32,6 +32,7 @@ PLAIN: dict[str, Any] = {
     "init": "content",
     "coarsest": 16,
     "style_detail": False,
+    "color": "style",
 }
 """A look that does not move with the recipe ``default``: Gram matrices from the photo on."""
 

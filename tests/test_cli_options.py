@@ -113,7 +113,7 @@ TABLE: dict[str, Change] = {
     "style_margin": Change(["keep", "crop"], {"styles": ["framed.png"]}),
     "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "area"]),
     # colours
-    "color": Change(["style", "content", "luminance", "match", "histogram", "lock"]),
+    "color": Change(["style", "palette", "content", "luminance", "match", "histogram", "lock"]),
     "color_amount": Change([None, 0.5, 0], {"color": "content"}),
     # what is compared
     "strength": Change([None, 0.1, 0.9]),

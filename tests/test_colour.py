@@ -231,6 +231,51 @@ def test_lock_blends_the_palettes_of_several_paintings(photo: Tensor) -> None:
     assert torch.allclose(colour.to_oklab(after).mean((2, 3))[0, 1:], wanted, atol=1e-3)
 
 
+@given(st.integers(0, 1000), st.floats(0.01, 1))
+@hypothesis_settings(deadline=None, max_examples=30)
+def test_palette_takes_out_what_the_painting_has_less_of(seed: int, colourful: float) -> None:
+    photo, result = drawn(seed, 20, 30, low=0.3, high=0.7), drawn(seed + 1, 20, 30, low=0.3, high=0.7)
+    other = drawn(seed + 2, 20, 30, low=0.3, high=0.7)
+    painting = other.mean(dim=1, keepdim=True).lerp(other, colourful)
+    restored = prepared("palette", photo, painting).restore(result)
+    (mean, before), (_, theirs), (kept, after) = moments(result), moments(painting), moments(restored)
+    assert torch.allclose(kept, mean, atol=1e-4)
+    assert torch.allclose(restored.mean(dim=1), result.mean(dim=1), atol=1e-5)  # what lies on the grey axis
+    total, *most = (
+        float((colour.CHROMA @ each @ colour.CHROMA.T).trace()) for each in (after, before, theirs)
+    )
+    assert total <= min(most) + 1e-5
+
+
+def test_palette_leaves_a_paler_result_alone(photo: Tensor) -> None:
+    result = drawn(5, 20, 30, low=0.3, high=0.7)
+    vivid = result.mean(dim=1, keepdim=True).lerp(result, 1.5)
+    assert torch.allclose(prepared("palette", photo, vivid).restore(result), result, atol=1e-5)
+
+
+def test_palette_of_several_paintings_is_that_of_all(photo: Tensor) -> None:
+    result, red = drawn(6, 20, 30, low=0.3, high=0.7), drawn(6, 20, 30, low=0.3, high=0.7)
+    grey = red.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
+    spread = [
+        float((colour.CHROMA @ moments(prepared("palette", photo, *arts).restore(result))[1]).norm())
+        for arts in ([grey], [grey, red], [red])
+    ]
+    assert spread[0] < 1e-6 < spread[1] < spread[2]
+
+
+def test_palette_goes_as_far_as_twice_the_strength(photo: Tensor, painting: Tensor) -> None:
+    result = drawn(7, 20, 30, low=0.3, high=0.7)
+    grey = painting.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
+
+    def restored(strength: float) -> Tensor:
+        settings = Settings.model_validate({"color": "palette", "strength": strength})
+        return colour.prepare(settings, photo, [grey], [1.0]).restore(result)
+
+    assert restored(0) is result
+    assert torch.allclose(restored(0.25), (result + restored(0.5)) / 2, atol=1e-6)
+    assert torch.equal(restored(0.5), restored(0.9))
+
+
 def test_follow_keeps_edges_and_smooths_between_them() -> None:
     edge = torch.cat([torch.full((1, 1, 30, 30), 0.2), torch.full((1, 1, 30, 30), 0.8)], dim=-1)
     noise = 0.05 * torch.randn(1, 2, 30, 60, generator=torch.Generator().manual_seed(1))
@@ -332,7 +377,7 @@ def test_luminance_stays_grey_while_it_works(
     assert any(not torch.equal(a, b) for a, b in itertools.pairwise(shown[-3:]))
 
 
-@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in ("style", "palette")])
 def test_every_mode_changes_the_picture(encoder: VGG19, photo: Tensor, painting: Tensor, mode: str) -> None:
     plain, _ = painted(encoder, Picture(photo), painting)
     shown, result = painted(encoder, Picture(photo), painting, color=mode)
@@ -343,6 +388,17 @@ def test_every_mode_changes_the_picture(encoder: VGG19, photo: Tensor, painting:
     none, _ = painted(encoder, Picture(photo), painting, color=mode, color_amount=0)
     assert all(map(torch.equal, none, plain))
     assert float(result.pixels.min()) >= 0
+
+
+def test_a_print_stays_black(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
+    grey = painting.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
+    spread = {
+        mode: float(
+            (colour.CHROMA @ moments(painted(encoder, Picture(photo), grey, color=mode)[1].pixels)[1]).norm()
+        )
+        for mode in ("style", "palette")
+    }
+    assert spread["palette"] < 0.02 * spread["style"]
 
 
 def test_what_is_shown_on_the_way_has_the_colours_of_the_result(

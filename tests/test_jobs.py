@@ -181,7 +181,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("strength", float("nan"), "1"),
     ("stroke_size", 9, "10"),
     ("stroke_size", 1001, "1000"),
-    ("color", "sepia", "'style', 'content', 'luminance', 'match', 'histogram' or 'lock'"),
+    ("color", "sepia", "'style', 'palette', 'content', 'luminance', 'match', 'histogram' or 'lock'"),
     ("color_amount", 1.1, "1"),
     ("color_amount", -0.1, "0"),
     ("content_weight", -1, "0"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -26,7 +26,10 @@ MOST_GAIN = 4.0
 
 FLAT = 1e-6  # variance of an 8-bit level; keeps the inverse of a flat picture's covariance finite
 SAMPLE = 1_000_000  # pixels at least, of a larger picture, whose colours are measured
+ROWS = 256  # at a time: four copies of a large result are more than a plan reckons with
 LEVELS, STEEPEST = 256, 3.0  # quantiles of a histogram, and how far a match may pull neighbours apart
+CHROMA = torch.tensor([[1.0, -1, 0], [1, 1, -2]], dtype=torch.float64) / torch.tensor([[2], [6]]).sqrt()
+"""Two directions across the grey axis, each of length 1."""
 EDGE = 1e-3  # variance of lightness above which ``follow`` takes a change for an edge
 
 
@@ -45,9 +48,11 @@ def prepare(
     """Change a photo's and paintings' colours as ``color`` says; each is (1, 3, H, W), RGB, 0..1.
 
     ``restore`` takes a result of any size and device, clips it, and gives a picture in 0..1. With "style",
-    or an amount of 0, everything is passed through as it is.
+    "palette" of no paintings, or an amount of 0, everything is passed through as it is.
     """
     amount = settings.color_amount
+    if settings.color == "palette" and paintings:
+        return Prepared(photo, paintings, _limiter(settings, paintings, weights))
     if not changes(settings):
         return Prepared(photo, paintings, _as_it_is)
     if settings.color == "match":
@@ -61,8 +66,8 @@ def prepare(
 
 
 def changes(settings: Settings) -> bool:
-    """Whether a job's colours are others than the engine's own."""
-    return settings.color != "style" and settings.color_amount > 0
+    """Whether a job's colours are others than the engine's own and the painting's."""
+    return settings.color not in ("style", "palette") and settings.color_amount > 0
 
 
 def begin(settings: Settings, picture: Tensor) -> Tensor:
@@ -143,12 +148,17 @@ def transport(source: Moments, target: Moments) -> tuple[Tensor, Tensor]:
     Of all such maps the one that moves colours least (Monge and Kantorovich's, linear):
     A = Σs^{-½}(Σs^{½} Σt Σs^{½})^{½} Σs^{-½}. Nothing is stretched by more than ``MOST_GAIN``.
     """
-    root = _power(source.covariance + FLAT * torch.eye(len(source.first), dtype=torch.float64), 0.5)
-    inverse = torch.linalg.inv(root)
-    matrix = inverse @ _power(root @ target.covariance @ root, 0.5) @ inverse
-    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    matrix = vectors @ values.clamp(0, MOST_GAIN).diag() @ vectors.T
+    matrix = _stretch(source.covariance, target.covariance, MOST_GAIN)
     return matrix, target.mean - matrix @ source.mean
+
+
+def _stretch(source: Tensor, target: Tensor, most: float) -> Tensor:
+    """The symmetric matrix that carries one covariance to another, but stretches nothing by more."""
+    root = _power(source + FLAT * torch.eye(len(source), dtype=torch.float64), 0.5)
+    inverse = torch.linalg.inv(root)
+    matrix = inverse @ _power(root @ target @ root, 0.5) @ inverse
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    return vectors @ values.clamp(0, most).diag() @ vectors.T
 
 
 def _moments(pixels: Tensor) -> Moments:
@@ -172,6 +182,31 @@ def _affine(pixels: Tensor, matrix: Tensor, offset: Tensor | None = None, amount
 
 
 # ----------------------------------------------------------------------------------- after: the result
+
+
+def _limiter(
+    settings: Settings, paintings: Sequence[Tensor], weights: Sequence[float]
+) -> Callable[[Tensor], Tensor]:
+    """What takes out of a result the colours that its paintings have less of."""
+    amount = settings.color_amount * min(1.0, 2 * settings.strength)
+    palette = blend([_moments(painting) for painting in paintings], weights)
+    return _as_it_is if amount == 0 else partial(limit, palette=palette, amount=amount)
+
+
+def limit(result: Tensor, palette: Moments, amount: float = 1.0) -> Tensor:
+    """A result whose colours vary no more than a palette's (mean and covariance of RGB), in any direction.
+
+    By ``transport`` in the plane across the grey axis, where it only shrinks: the mean and what lies on the
+    axis stay. A black print's result is black: losses leave it the tint of the photo.
+    """
+    own = _moments(result)
+    spread, wanted = (CHROMA @ each.covariance @ CHROMA.T for each in (own, palette))
+    less = torch.eye(2, dtype=torch.float64) - _stretch(spread, wanted, 1.0)
+    matrix = torch.eye(3, dtype=torch.float64) - CHROMA.T @ less @ CHROMA
+    offset, limited = own.mean - matrix @ own.mean, torch.empty_like(result)
+    for here, there in zip(result.split(ROWS, dim=-2), limited.split(ROWS, dim=-2), strict=True):
+        there.copy_(_affine(here, matrix, offset, amount).clamp_(0, 1))
+    return limited
 
 
 def _restorer(

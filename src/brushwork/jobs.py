@@ -74,10 +74,10 @@ class Settings(Frozen):
         default=(0.0,),
         min_length=1,
     )
-    color: Literal["style", "content", "luminance", "match", "histogram", "lock"] = option(
-        "colours: the painting's; the photo's put back; the photo's around lightness painted alone; the "
-        "painting's matched to the photo's before, by mean and covariance or histogram; the photo's moved "
-        "to the painting's palette",
+    color: Literal["style", "palette", "content", "luminance", "match", "histogram", "lock"] = option(
+        "colours: as painted; no more of them than the painting has; the photo's put back; the photo's round "
+        "lightness painted alone; the painting's matched to the photo's by mean and covariance or histogram; "
+        "the photo's moved to the painting's palette",
         default="style",
     )
     color_amount: float = option("how far --color goes", "0..1", default=1.0, ge=0, le=1)

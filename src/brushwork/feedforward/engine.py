@@ -164,8 +164,8 @@ def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swep
 
 
 def _paintings(job: Stylize, sources: Sources) -> Sequence[Tensor]:
-    """The paintings' pixels when the colours ask for them."""
-    if job.color in ("style", "content") or not job.color_amount:
+    """The paintings' pixels when the colours ask for them; an exported network knows of no palette."""
+    if job.color in ("style", "palette", "content") or not job.color_amount:
         return []
     return [_trimmed(job, picture).pixels for picture in sources.styles]
 
