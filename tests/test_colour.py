@@ -267,11 +267,13 @@ def test_palette_goes_as_far_as_twice_the_strength(photo: Tensor, painting: Tens
     result = drawn(7, 20, 30, low=0.3, high=0.7)
     grey = painting.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
 
-    def restored(strength: float) -> Tensor:
-        settings = Settings.model_validate({"color": "palette", "strength": strength})
+    def restored(strength: float, style_weight: float = 1) -> Tensor:
+        asked = {"color": "palette", "strength": strength, "style_weight": style_weight}
+        settings = Settings.model_validate(asked)
         return colour.prepare(settings, photo, [grey], [1.0]).restore(result)
 
     assert restored(0) is result
+    assert restored(0.5, style_weight=0) is result
     assert torch.allclose(restored(0.25), (result + restored(0.5)) / 2, atol=1e-6)
     assert torch.equal(restored(0.5), restored(0.9))
 

@@ -188,7 +188,7 @@ def _limiter(
     settings: Settings, paintings: Sequence[Tensor], weights: Sequence[float]
 ) -> Callable[[Tensor], Tensor]:
     """What takes out of a result the colours that its paintings have less of."""
-    amount = settings.color_amount * min(1.0, 2 * settings.strength)
+    amount = settings.color_amount * min(1.0, 2 * settings.strength) * (settings.style_weight > 0)
     palette = blend([_moments(painting) for painting in paintings], weights)
     return _as_it_is if amount == 0 else partial(limit, palette=palette, amount=amount)
 
