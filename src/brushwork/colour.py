@@ -194,7 +194,7 @@ def _limiter(
 
 
 def limit(result: Tensor, palette: Moments, amount: float = 1.0) -> Tensor:
-    """A result whose colours vary no more than a palette's (mean and covariance of RGB), in any direction.
+    """A result whose colours vary no more in all than those of a palette (mean and covariance of RGB).
 
     By ``transport`` in the plane across the grey axis, where it only shrinks: the mean and what lies on the
     axis stay. A black print's result is black: losses leave it the tint of the photo.
