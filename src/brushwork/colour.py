@@ -189,8 +189,9 @@ def _limiter(
 ) -> Callable[[Tensor], Tensor]:
     """What takes out of a result the colours that its paintings have less of."""
     amount = settings.color_amount * min(1.0, 2 * settings.strength) * (settings.style_weight > 0)
-    palette = blend([_moments(painting) for painting in paintings], weights)
-    return _as_it_is if amount == 0 else partial(limit, palette=palette, amount=amount)
+    if amount == 0:
+        return _as_it_is
+    return partial(limit, palette=blend([_moments(each) for each in paintings], weights), amount=amount)
 
 
 def limit(result: Tensor, palette: Moments, amount: float = 1.0) -> Tensor:
