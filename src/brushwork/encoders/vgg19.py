@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from brushwork.encoders import convolution, winograd
+from brushwork.encoders.pooling import max_pool
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
@@ -143,7 +144,7 @@ class VGG19:
 
     def _layer(self, name: str, x: Tensor, padding: Padding) -> Tensor:
         if name.endswith("pool"):
-            return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
+            return max_pool(x) if self.pooling == "max" else F.avg_pool2d(x, 2)
         if name not in self.weights.convolutions:
             raise WeightsError(
                 f"{self.weights.source} has no {name}: use a whole VGG19, or layers that come before it"
