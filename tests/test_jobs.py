@@ -499,3 +499,16 @@ def test_a_recipe_on_top_of_another(tmp_path: Path) -> None:
         recipe=recipe_file(tmp_path, 'base = "nope"', "bad.toml")
     )
     assert job_of(recipe="draft").content_weight == job_of().content_weight
+
+
+def test_a_recipe_on_top_of_another_overrides_as_options_do(tmp_path: Path) -> None:
+    def on_top(base: str, text: str, **options: Any) -> Stylize:
+        return job_of(recipe=recipe_file(tmp_path, f'base = "{base}"\n{text}'), **options)
+
+    assert job_of(recipe="keras-example").rows and on_top("keras-example", "size = 600").rows is None
+    assert on_top("tf-tutorial", "steps = 50").evaluations == 50
+    usual = job_of(recipe="keras-example", optimizer="lbfgs")
+    inherited = on_top("keras-example", "tv_weight = 2.0", optimizer="lbfgs")
+    assert inherited == usual.model_copy(update={"tv_weight": 2.0, "recipe": inherited.recipe})
+    assert on_top("keras-example", "steps = 7", optimizer="lbfgs").steps == 7
+    assert on_top("keras-example", "[with.lbfgs]\nsteps = 9", optimizer="lbfgs").steps == 9

@@ -25,7 +25,7 @@ from brushwork.fields import (
     option,
     several,
 )
-from brushwork.recipes import read_recipe
+from brushwork.recipes import merge, read_recipe
 from brushwork.styles import BUILTIN, Styles, is_network
 
 STARTS = ("content", "recolored", "noise", "style", "feedforward")
@@ -317,16 +317,6 @@ def _check_one_pass(explicit: dict[str, Any]) -> None:
         raise ValueError(
             f"{flag(idle[0])} says how pixels are optimised: leave it out, or use --engine optimize"
         )
-
-
-# Options that say the same thing twice: the explicit one unsets the recipe's.
-_OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
-
-
-def merge(recipe: dict[str, Any], explicit: dict[str, Any]) -> dict[str, Any]:
-    """Lay explicit options over a recipe's; ``--size`` unsets its rows, ``--steps`` its epochs."""
-    superseded = {old for new in explicit for old in _OVERRIDES.get(new, [])}
-    return {name: value for name, value in recipe.items() if name not in superseded} | explicit
 
 
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from brushwork.encode import read_job
 from brushwork.errors import InputError
-from brushwork.jobs import STARTS, Settings, Stylize, merge
+from brushwork.jobs import STARTS, Settings, Stylize
+from brushwork.recipes import merge
 from brushwork.weights import sha256_of
 
 

@@ -43,6 +43,16 @@ def read_recipe(name: str, package: str = __name__) -> Recipe:
     return _parse(name, files(package).joinpath(f"{name}.toml").read_text(encoding="utf-8"), package)
 
 
+# Settings that say the same thing twice: the later one unsets the earlier.
+_OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay settings over others, as a user's over a recipe's; "size" unsets "rows", "steps" the epochs."""
+    superseded = {old for new in above for old in _OVERRIDES.get(new, [])}
+    return {name: value for name, value in below.items() if name not in superseded} | above
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -59,11 +69,13 @@ def _parse(name: str, text: str, package: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: {error}: see `brushwork recipes default` for the form") from error
     about = {key: str(table.pop(key, "")) for key in ("description", "source")}
-    if (base := table.pop("base", None)) is not None:
-        if base not in names(package):
-            raise InputError(f"recipe {name}: base {base!r} is none of {', '.join(names(package))}")
-        table = read_recipe(base, package).settings | table
     instead = table.pop("with", {})
     if not isinstance(instead, dict) or not all(isinstance(each, dict) for each in instead.values()):
         raise InputError(f"recipe {name}: with holds tables, one an optimiser: [with.lbfgs]")
+    if (base := table.pop("base", None)) is not None:
+        if base not in names(package):
+            raise InputError(f"recipe {name}: base {base!r} is none of {', '.join(names(package))}")
+        below = read_recipe(base, package)
+        inherited = {optimizer: merge(each, table) for optimizer, each in below.instead.items()}
+        instead, table = inherited | instead, merge(below.settings, table)
     return Recipe(name=name, settings=table, text=text, instead=instead, **about)
