@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from brushwork.encode import read_job, to_array
 from brushwork.errors import InputError
-from brushwork.events import Progress, Started
+from brushwork.events import Progress, Started, Swept
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
 from brushwork.outputs.labels import font
-from brushwork.outputs.poster import PAPER, Labels, Tile, poster
+from brushwork.outputs.poster import GAP as POSTER_GAP
+from brushwork.outputs.poster import MARGIN, PAPER, Labels, Tile, poster
 from brushwork.runner import read_sources
 from brushwork.surfaces.terminal import Work
 from brushwork.variations import Axis, Cell, Painted, cells, default_axes, paint, read_axis
@@ -206,6 +207,34 @@ def _painted(desk: Desk, across: str, down: str) -> list[Any]:
     return [to_array(picture) for picture in found if picture is not None]
 
 
+@pytest.mark.parametrize("style", ["painting.png", "builtin:7"])
+def test_cells_of_one_pass_each(desk: Desk, style: str) -> None:
+    line = ["sheet", "photo.png", "--style", style, "--engine", "feedforward", "--cell", "48"]
+    outcome = desk.call(*line, "-o", "all.png")
+    assert outcome.status == 0, outcome.err
+    assert "evaluations" not in outcome.err
+    commands = outcome.out.splitlines()
+    assert len(commands) == 9 and not [command for command in commands if "--recipe" in command]
+    outcome = desk.call(*line, "-o", "two.png", "--across", "strength=0.2,0.9", "--json")
+    words = shlex.split(outcome.json["cells"][1]["command"])
+    assert desk.call(*words[1:], "--size", "48", "--quiet").status == 0
+    sheet = desk.picture("two.png")
+    top, left = sheet.shape[0] - MARGIN - 36, MARGIN + 48 + POSTER_GAP
+    cell = sheet[top : top + 36, left : left + 48]
+    # Where its number stands, the picture is covered.
+    assert np.array_equal(cell[:16], desk.picture("two-2.png")[:16])
+
+
+def test_the_bar_ends_with_the_last_pass(desk: Desk) -> None:
+    options = {"content": "photo.png", "styles": ["builtin:7"], "engine": "feedforward"}
+    grid = cells(options, read_axis("strength=0.3,0.9"), None, side=48, stem="s")
+    events = list(paint(grid, read_sources(grid[0].job)))
+    (started,) = [event for event in events if isinstance(event, Started)]
+    work = Work(started)
+    done = [work.during(event) for event in events if isinstance(event, Swept)]
+    assert done == sorted(done) and done[-1] == work.total == 2
+
+
 def test_json_and_the_file_carry_the_commands(desk: Desk) -> None:
     told = sheet(desk, "--across", "strength=0.3,0.9", "--json", "-o", "all.png").json
     assert told["output"] == "all.png"
@@ -262,6 +291,17 @@ def test_long_headings_stay_in_their_column() -> None:
     page = poster(labels, [picture], [Tile(1, 0, 0, picture)], (40, 40))
     assert page.shape[-1] < 640
     assert bool((page[..., -20:] > 0.9).all())
+
+
+def test_the_gutter_has_room_for_the_options_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its width is no whole number of pixels."""
+    words: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, text, **more: words.append(text))
+    picture = torch.zeros(1, 3, 40, 40)
+    names = ("stroke size", "content weight", "tv", "color amount")
+    for name in names:
+        poster(Labels("t", "s", [], [(name, "1")]), [picture], [Tile(1, 0, 0, picture)], (40, 40))
+    assert set(names) <= set(words)
 
 
 def test_names_in_other_alphabets_are_letters() -> None:

@@ -14,12 +14,12 @@ from torch import Tensor
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Event, Finished, Progress, Started
+from brushwork.events import Event, Finished, Progress, Started, Swept
 from brushwork.fields import FLAGS, build, flag
 from brushwork.images import read_picture
 from brushwork.jobs import STARTS, Settings, Stylize
 from brushwork.optimize.engine import Sources, scales_of, trimmed
-from brushwork.optimize.scales import Scale
+from brushwork.optimize.scales import Scale, result_size
 from brushwork.recipes import names, read_recipe
 from brushwork.runner import run
 from brushwork.weights import load_weights
@@ -87,7 +87,7 @@ def default_axes(options: dict[str, Any]) -> tuple[Axis, Axis | None]:
     """Columns and rows when none are asked for: strength, and recipe or stroke size; nothing that is set."""
     quick = [name for name in names() if build(Settings, read_recipe(name).settings).evaluations <= QUICK]
     offered = [Axis("strength", ("0.3", "0.5", "0.7")), Axis("stroke_size", ("60", "100", "160"))]
-    if len(quick) > 1:
+    if len(quick) > 1 and options.get("engine") != "feedforward":  # a pass looks at little of a recipe
         offered.insert(1, Axis("recipe", tuple(quick[:4])))
     free = [axis for axis in offered if axis.field not in options]
     if not free:
@@ -143,19 +143,20 @@ def _command(job: Stylize, options: dict[str, Any], output: str) -> str:
     return " ".join([*words, f"-o {quote(output)}"])
 
 
-def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progress | Painted]:
-    """Paint the cells in turn; yields one Started, a Progress an evaluation over all, a Painted a cell.
+def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Swept | Progress | Painted]:
+    """Paint the cells in turn; yields one Started, a Painted a cell, and what tells of the way there.
 
-    The network is loaded once. A cell whose loss runs away is told and left out; closing cancels. Raises
+    A Progress an evaluation, a Swept a part of one or of a pass, both over all cells. The network is loaded once. A cell whose loss runs away is told and left out; closing cancels. Raises
     InputError before the first for what one of them cannot be painted from, or not at that size.
     """
-    context, weights = context_for(grid[0].job), load_weights(grid[0].job.weights)
+    context, is_pass = context_for(grid[0].job), grid[0].job.engine == "feedforward"
+    weights = None if is_pass else load_weights(grid[0].job.weights)
     started = [_with_start(cell.job, sources) for cell in grid]
-    ladders = [scales_of(cell.job, trimmed(cell.job, own)) for cell, own in zip(grid, started, strict=True)]
+    ladders = [_ladder(cell.job, own) for cell, own in zip(grid, started, strict=True)]
 
     @cache
-    def encoder(pooling: Literal["max", "avg"]) -> VGG19:
-        return VGG19(weights, pooling=pooling, dtype=context.dtype, device=context.device)
+    def encoder(pooling: Literal["max", "avg"]) -> VGG19 | None:
+        return weights and VGG19(weights, pooling=pooling, dtype=context.dtype, device=context.device)
 
     for number, (cell, own) in enumerate(zip(grid, started, strict=True)):
         events = run(cell.job, own, encoder=encoder(cell.job.pooling))
@@ -165,21 +166,33 @@ def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Progres
             yield Painted(cell, None, str(error))
 
 
+def _ladder(job: Stylize, sources: Sources) -> Sequence[Scale]:
+    """A cell's scales; a network's pass is one step."""
+    if job.engine == "feedforward":
+        return [Scale(*result_size(job, sources.content.pixels.shape[-2:]), 1)]
+    return scales_of(job, trimmed(job, sources))
+
+
 def _of_sheet(
     events: Generator[Event], cell: Cell, ladders: Sequence[Sequence[Scale]], number: int
-) -> Generator[Started | Progress | Painted]:
+) -> Generator[Started | Swept | Progress | Painted]:
     """One cell's events as part of the whole sheet's, whose cells have these scales each."""
     scales, before = (list(chain.from_iterable(some)) for some in (ladders, ladders[:number]))
     done, planned = (sum(scale.steps for scale in some) for some in (before, scales))
     part = "cell" if len(scales) == len(ladders) else "scale"
     for event in events:
         if isinstance(event, Finished):
+            if not event.evaluations:
+                yield Swept(done + 1, 1, 1, {})  # a small picture's pass tells of no parts
             yield Painted(cell, event.picture.pixels)
         elif isinstance(event, Progress):
             at, rung = done + event.evaluation, len(before) + event.rung
             yield replace(event, evaluation=at, evaluations=planned, rung=rung)
+        elif isinstance(event, Swept):
+            yield replace(event, evaluation=done + event.evaluation)
         elif isinstance(event, Started) and not number:
-            yield replace(event, evaluations=planned, scales=scales, part=part)
+            evaluations = event.evaluations and planned  # a pass has none
+            yield replace(event, evaluations=evaluations, scales=scales, part=part)
 
 
 def _with_start(job: Stylize, sources: Sources) -> Sources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -43,7 +44,7 @@ def poster(
     """Draw it, (1, 3, H, W); ``cell`` is the height and width of a picture, ``originals`` stand on top."""
     height, width = cell
     small, plain = font(13), font(17)
-    gutter = max((int(max(small.getlength(n), plain.getlength(v))) for n, v in labels.rows), default=0)
+    gutter = max((ceil(max(small.getlength(n), plain.getlength(v))) for n, v in labels.rows), default=0)
     left = MARGIN + (gutter + GAP if gutter else 0)
     strip = min(112, height)
     top = MARGIN + strip + 2 * GAP + (48 if labels.columns else GAP)

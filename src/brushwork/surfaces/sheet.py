@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from brushwork.context import keep_freed_memory, process_seconds
-from brushwork.encode import encode_picture, format_of
-from brushwork.events import Progress, Started
+from brushwork.encode import check_format, encode_picture, format_of
+from brushwork.events import Progress, Started, Swept
 from brushwork.fields import build
 from brushwork.images import Picture
 from brushwork.jobs import Stylize, Variations
@@ -38,6 +38,7 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     grid = cells(options, *axes, side=wanted.cell, stem=str(place.with_suffix("")))
     files.check_place(place, overwrite=wanted.overwrite)
     sources = read_sources(grid[0].job)
+    check_format(place, *_draw(grid, {}, axes, sources).shape[-2:])
     painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
     picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
     record = json.dumps({"cells": report}) if wanted.metadata else None
@@ -63,7 +64,7 @@ def _default_place(job: Stylize) -> Path:
 
 
 def _drain(
-    events: Generator[Started | Progress | Painted], *, quiet: bool
+    events: Generator[Started | Swept | Progress | Painted], *, quiet: bool
 ) -> tuple[dict[int, Painted], bool]:
     """The finished cells by number, and whether a Ctrl-C did not end it early."""
     painted: dict[int, Painted] = {}
@@ -91,8 +92,10 @@ def _draw(
 def _labels(grid: Sequence[Cell], axes: Sequence[Axis | None]) -> Labels:
     job = grid[0].job
     paintings = " and ".join(Path(style.path).stem for style in job.styles)
-    varies = any(axis and axis.field == "recipe" for axis in axes)
-    what = f"{len(grid)} variations" + ("" if varies else f" of recipe {Path(job.recipe).stem}")
+    told = (
+        "" if any(axis and axis.field == "recipe" for axis in axes) else f" of recipe {Path(job.recipe).stem}"
+    )
+    what = f"{len(grid)} variations{' in one pass each' if job.engine == 'feedforward' else told}"
     return Labels(
         f"{Path(job.content).stem} after {paintings}",
         f"{what}; each number's command paints it at full size",
