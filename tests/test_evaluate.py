@@ -131,6 +131,18 @@ def test_what_cannot_be_scored_is_said(judge: Judge, tmp_path: Path) -> None:
         Judge.load([tmp_path / "part.pth"])
 
 
+def test_the_linear_layers_of_another_network_are_refused(
+    judge_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    """AlexNet's are the lpips package's usual ones."""
+    channels = (64, 192, 384, 256, 256)
+    alex = {f"lin{i}.model.1.weight": torch.rand(1, count, 1, 1) for i, count in enumerate(channels)}
+    torch.save(judge_tensors, tmp_path / "vgg16.pth")
+    torch.save(alex, tmp_path / "alex.pth")
+    with pytest.raises(WeightsError, match=r"lin1\.weight is \(1, 192, 1, 1\), not that of LPIPS with VGG16"):
+        Judge.load([tmp_path / "vgg16.pth", tmp_path / "alex.pth"])
+
+
 def save(path: Path, picture: Tensor) -> str:
     Image.fromarray((picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)).save(path)
     return str(path)

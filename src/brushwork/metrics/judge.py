@@ -33,7 +33,7 @@ class Judge:
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self._convolutions = _blocks(tensors)
-        self.channel_weights = {tap: tensors[f"lin{index}.weight"].float() for index, tap in enumerate(TAPS)}
+        self.channel_weights = {tap: _linear(tensors, index) for index, tap in enumerate(TAPS)}
 
     @classmethod
     def load(cls, files: Sequence[str | Path] = ()) -> Judge:
@@ -66,6 +66,15 @@ class Judge:
                 x = F.relu_(F.conv2d(x, weight, bias, padding=1))
             found[tap] = x
         return found
+
+
+def _linear(tensors: dict[str, Tensor], index: int) -> Tensor:
+    """LPIPS's weight of each channel at a tap, (1, C, 1, 1)."""
+    weight = tensors[f"lin{index}.weight"]
+    if tuple(weight.shape) != (1, _CHANNELS[index], 1, 1):
+        shape = tuple(weight.shape)
+        raise WeightsError(f"lin{index}.weight is {shape}, not that of LPIPS with VGG16: {REMEDY}")
+    return weight.float()
 
 
 def _blocks(tensors: dict[str, Tensor]) -> list[list[tuple[Tensor, Tensor]]]:
