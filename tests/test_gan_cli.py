@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brushwork.errors import OutputError
+from brushwork.outputs import files
 from brushwork.outputs.checkpoint import load
 from brushwork.training.datasets import INSTALLED, read_idx, read_pictures
 from brushwork.training.jobs import GanSample, GanTrain, TrainingFiles
@@ -113,6 +115,21 @@ def test_a_failing_checkpoint_keeps_the_last_good_one(bench: Bench) -> None:
     assert "Traceback" not in err
     assert bench.state("run") == good
     assert not list((bench.folder / "run").glob("*.part"))
+
+
+def test_samples_that_cannot_be_written_do_not_stop_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = files.write
+
+    def full(path: Path, content: files.Content) -> None:
+        if path.name.startswith("generated_img_"):
+            raise OutputError(f"{path}: No space left on device: nothing was written there")
+        write(path, content)
+
+    monkeypatch.setattr(files, "write", full)
+    ended = bench.train("--epochs", "2", "-o", "run")
+    assert ended.status == 0, ended.err
+    assert ended.err.count("no samples could be written (run/generated_img_000_0.png: No space left") == 1
+    assert (bench.folder / "run" / "generator.safetensors").exists()
 
 
 # ------------------------------------------------------------------------------------------------- options

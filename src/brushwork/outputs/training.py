@@ -128,6 +128,12 @@ class GanFolder:
             self._frames.append(event.pictures["film"].mul(255).round().to("cpu", torch.uint8)[0])
         if not event.is_epoch_end:
             return
+        try:
+            self._show(event)
+        except OutputError as error:
+            self.notes.append(f"no samples could be written ({error}); the training goes on")
+
+    def _show(self, event: Looked) -> None:
         number = event.epoch - 1  # Keras counts epochs from 0
         for i, sample in enumerate(event.pictures["monitor"]):
             files.write(self.path / f"generated_img_{number:03d}_{i}.png", samples.stretched(sample))
