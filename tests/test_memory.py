@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from brushwork.fields import build
 from brushwork.images import Picture
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources, paint
-from brushwork.optimize.fitted import plans_of
+from brushwork.optimize.fitted import Fitted, plans_of
 from brushwork.optimize.plan import Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale
 from brushwork.weights import Weights
@@ -136,6 +137,23 @@ def test_memory_that_runs_out_makes_it_step_down(desk: Desk) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Replanned tiles of")
     assert lines[-1].startswith("Finished")
+
+
+def test_memory_that_runs_out_for_good_leaves_the_best_picture(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = Fitted._sweep  # pyright: ignore[reportPrivateUsage]
+
+    def short(self: Fitted, image: Tensor, evaluation: int, begun: Any) -> Any:
+        if evaluation > 1:
+            raise torch.OutOfMemoryError("no memory left")
+        return swept(self, image, evaluation, begun)
+
+    monkeypatch.setattr(Fitted, "_sweep", short)
+    complaint = desk.stylize(json=None).complaint
+    assert "memory ran out and there is no smaller way (no memory left): give a smaller --size" in complaint
+    assert complaint.endswith("the best picture so far is in result.png")
+    assert desk.picture("result.png").shape == (36, 48, 3)
 
 
 def test_this_machine_knows_its_free_memory() -> None:

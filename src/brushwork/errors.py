@@ -21,5 +21,9 @@ class MissingExtraError(BrushworkError):
     """An optional part that is not installed; the message carries the exact ``pip install``."""
 
 
+class MemoryShortError(BrushworkError):
+    """Memory that ran out where the work can be done in no smaller way."""
+
+
 class DivergedError(BrushworkError):
     """A loss that became NaN, infinite or ran away; the message says which term."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from brushwork.context import Context, give_back_freed_memory
+from brushwork.errors import MemoryShortError
 from brushwork.events import Replanned, Swept
 from brushwork.images import Picture
 from brushwork.jobs import Stylize
@@ -71,7 +72,7 @@ class Fitted:
 
         ``begun`` is the state of the last event of an evaluation of the same picture that was broken off.
 
-        Raises InputError when memory runs out and there is no smaller way.
+        Raises MemoryShortError when memory runs out and there is no smaller way.
         """
         if (limit := self.context.memory_limit()) is not None and limit < self.plan.bytes:
             yield from self._step_down(limit)  # others have taken it since: a container would be killed
@@ -83,7 +84,10 @@ class Fitted:
                     raise
                 message = str(error).splitlines()[0]
             if not (yield from self._step_down(round(0.7 * self.plan.bytes))):
-                raise MemoryError(message)
+                raise MemoryShortError(
+                    f"memory ran out and there is no smaller way ({message}): give a smaller --size, "
+                    "or close other programs"
+                )
 
     def _sweep(
         self, image: Tensor, evaluation: int, begun: dict[str, Any] | None

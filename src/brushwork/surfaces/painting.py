@@ -10,7 +10,7 @@ from importlib import import_module
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from brushwork.errors import DivergedError, OutputError
+from brushwork.errors import DivergedError, MemoryShortError, OutputError
 from brushwork.jobs import Stylize
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say, tell
@@ -84,7 +84,7 @@ def _rescuing(writer: Writer) -> Generator[None]:
         if writer.folder and writer.folder.holds_state:
             say(_resume_line(writer.folder))
         raise
-    except (DivergedError, OutputError) as error:
+    except (DivergedError, MemoryShortError, OutputError) as error:
         if isinstance(error, DivergedError) and writer.folder:
             writer.folder.finish()  # resumed, it would go astray again
         if not writer.rescue(best=True):
