@@ -17,6 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 from torch import Tensor
 
 import brushwork as bw
@@ -352,6 +353,16 @@ def test_dpi_is_kept(desk: Desk, suffix: str) -> None:
     desk.stylize(content="print.png", output=f"result.{suffix}")
     with Image.open(f"result.{suffix}") as result:
         assert tuple(map(float, result.info["dpi"])) == pytest.approx((300, 150), abs=0.5)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+def test_a_resolution_that_cannot_be_is_left_out(desk: Desk, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x011A] = exif[0x011B] = IFDRational(2**32 - 1, 1)  # dots per inch across and down
+    Image.open("photo.png").save("print.jpg", exif=exif)
+    desk.stylize(content="print.jpg", output=f"result.{suffix}")
+    with Image.open(f"result.{suffix}") as result:
+        assert max(result.info.get("dpi", (72, 72))) < 1000
 
 
 def test_the_result_is_tagged_as_srgb(desk: Desk) -> None:

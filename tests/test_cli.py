@@ -16,10 +16,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 import brushwork
 from brushwork.fields import build
+from brushwork.images import resize
 from brushwork.jobs import Stylize
+from brushwork.outputs import film, sheets
 from brushwork.recipes import names, read_recipe
 from brushwork.surfaces import demo
 from commands import BRUSHWORK, Desk, arguments, environment, process
@@ -205,6 +208,20 @@ def test_a_film_has_a_frame_an_evaluation(desk: Desk, size: int, shape: tuple[in
         assert film.streams.video[0].average_rate == 25
 
 
+@pytest.mark.parametrize(("steps", "strength", "count"), [(8, 0.5, 2), (7, 0.5, 2), (9, 0.5, 2), (8, 0, 1)])
+def test_a_long_film_leaves_frames_out_but_not_the_last(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, steps: int, strength: float, count: int
+) -> None:
+    """At strength 0 there is one evaluation, whose turn has not come."""
+    monkeypatch.setattr(film, "MOST_FRAMES", 2)
+    result = desk.painted(record="film.mp4", steps=steps, strength=strength, keep="last")
+    pictures = frames(desk.folder / "film.mp4")
+    assert len(pictures) == count
+    far = [difference(picture, result) for picture in pictures]
+    assert far[-1] == min(far) < 12
+    assert len(set(far)) == count
+
+
 @pytest.mark.parametrize(
     ("recipe", "steps", "options", "numbers"),
     [
@@ -250,6 +267,24 @@ def test_the_grid_shows_the_snapshots_in_order(desk: Desk) -> None:
         snapshot = desk.picture(f"film/result_at_iteration_{number + 1}.png")
         assert difference(small, snapshot) < 2
     assert (sheet[GAP + height + GAP :, 2 * (width + GAP) :] == 255).all()  # the empty cells are paper
+
+
+def test_what_is_kept_for_the_grid_is_no_larger_than_its_cells(photo: Tensor) -> None:
+    for height, width in ((400, 300), (30, 640), (320, 320), (20, 10)):
+        picture = resize(photo, height, width, "area")
+        kept = sheets.small(picture)
+        assert max(kept.shape[-2:]) == min(320, max(height, width))
+        assert sheets.grid([kept]).shape == sheets.grid([picture]).shape
+        assert (sheets.grid([kept]) - sheets.grid([picture])).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize(("height", "width"), [(36, 48), (37, 49), (100, 6), (1, 1)])
+def test_sheets_have_the_size_that_is_foretold(photo: Tensor, height: int, width: int) -> None:
+    result = resize(photo, height, width, "area")
+    found = sheets.comparison(photo, photo, result).shape[-2:]
+    foretold = sheets.comparison_size(height, width)
+    assert found[0] == foretold[0] and foretold[1] - 1 <= found[1] <= foretold[1]
+    assert sheets.edges(photo, result).shape[-2:] == sheets.edges_size(height, width)
 
 
 def test_the_comparison_shows_all_three(desk: Desk) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from brushwork import runner
-from commands import BRUSHWORK, Desk, Value, process
+from brushwork import encode, runner
+from commands import BRUSHWORK, Desk, Value, arguments, process
 
 Options = dict[str, Value]
 
@@ -218,6 +219,33 @@ def test_a_line_that_makes_no_sense(desk: Desk, line: list[str], parts: list[str
 def test_a_place_that_cannot_be_written_to(desk: Desk, options: Options, parts: list[str]) -> None:
     told(desk, options, *parts)
     assert Path("there.png").read_bytes() == b"old"
+
+
+def test_two_names_of_one_file_are_one_name(desk: Desk) -> None:
+    Path("link.png").symlink_to("result.png")
+    for name in ("folder/../result.png", "link.png"):
+        told(desk, {"comparison": name, "overwrite": True}, "two outputs have the same name")
+
+
+def test_what_a_format_cannot_hold_is_known_before_the_work(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(encode._LONGEST, "WEBP", 47)  # pyright: ignore[reportPrivateUsage]
+    told(desk, {"output": "result.webp", "trace": "t.jsonl"}, "48 pixels a side", "write a PNG")
+    monkeypatch.setitem(encode._LONGEST, "WEBP", 60)  # pyright: ignore[reportPrivateUsage]
+    assert desk.stylize(output="result.webp").status == 0
+    told(desk, {"comparison": "sheet.webp", "trace": "t.jsonl"}, "78 pixels a side")
+    told(desk, {"high_pass": "edges.webp", "trace": "t.jsonl"}, "120 pixels a side")
+    sheet = ["sheet", *arguments(desk.quick), "--across", "strength=0.3,0.9", "-o", "sheet.webp"]
+    assert "pixels a side; WEBP holds 60" in desk.call(*sheet, "--quiet").complaint
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    told(desk, {"output": "result.heic", "trace": "t.jsonl"}, "pip install 'brushwork[heif]'")
+    told(desk, {"preview": "now.heic", "trace": "t.jsonl"}, "pip install 'brushwork[heif]'")
+
+
+def test_a_folder_is_no_photo(desk: Desk) -> None:
+    for command in ("stylize", "sheet"):
+        assert "folder" in desk.call(command, ".", "--style", "painting.png").complaint
 
 
 def test_a_folder_is_no_output(desk: Desk) -> None:

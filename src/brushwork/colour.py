@@ -164,7 +164,7 @@ def _stretch(source: Tensor, target: Tensor, most: float) -> Tensor:
 def _moments(pixels: Tensor) -> Moments:
     # A camera's 24 million pixels took seconds and a gigabyte to tell the same.
     step = max(1, math.isqrt(pixels[0, 0].numel() // SAMPLE))
-    return Moments.of(pixels[..., ::step, ::step].double().cpu())
+    return Moments.of(pixels[..., ::step, ::step].cpu().double())  # Apple's GPUs have no float64
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:

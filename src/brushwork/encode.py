@@ -49,6 +49,25 @@ def format_of(path: Path) -> str:
     return _FORMATS[suffix]
 
 
+def check_format(path: Path, height: int, width: int) -> str:
+    """Return the format of a picture of this size at ``path``, asked before the work that makes it.
+
+    Raises InputError for a suffix that we do not write and for a size that the format cannot hold, and
+    MissingExtraError for HEIF without its extra.
+    """
+    format = format_of(path)
+    _check_size(format, height, width)
+    if format == "HEIF":
+        _heif_library()
+    return format
+
+
+def _check_size(format: str, height: int, width: int) -> None:
+    longest = max(height, width)
+    if longest > _LONGEST.get(format, longest):
+        raise InputError(f"{longest} pixels a side; {format} holds {_LONGEST[format]:,}, write a PNG or TIFF")
+
+
 def to_array(pixels: Tensor, *, bits: int = 8, rounding: Rounding = "round") -> NDArray[Any]:
     """Turn (1, C, H, W) pixels into (H, W, C) uint8, or uint16 when ``bits`` is 16.
 
@@ -124,10 +143,8 @@ def save_picture(
         raise InputError(f"cannot write {format}; use one of {', '.join(_WRITERS)}")
     if not 1 <= quality <= 100:
         raise InputError(f"quality {quality}; give 1 to 100")
-    longest = max(picture.pixels.shape[-2:])
-    if longest > _LONGEST.get(format, longest):
-        raise InputError(f"{longest} pixels a side; {format} holds {_LONGEST[format]:,}, write a PNG or TIFF")
     height, width = picture.pixels.shape[-2:]
+    _check_size(format, height, width)
     if format in _LARGE_WRITERS and height * width > LARGE:
         _LARGE_WRITERS[format](picture, stream, job, rounding)
     else:
@@ -286,15 +303,19 @@ def _avif(picture: Picture, job: str | None, quality: int, rounding: Rounding) -
 
 
 def _heif(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
+    image = to_image(picture.pixels, picture.alpha, rounding=rounding)
+    image.info["icc_profile"] = srgb_profile()
+    buffer = io.BytesIO()
+    _heif_library().from_pillow(image).save(buffer, quality=quality, chroma=444, exif=_exif(picture, job))
+    return buffer.getvalue()
+
+
+def _heif_library() -> Any:
     try:
         import pillow_heif
     except ImportError as error:
         raise MissingExtraError("HEIC pictures need an extra: pip install 'brushwork[heif]'") from error
-    image = to_image(picture.pixels, picture.alpha, rounding=rounding)
-    image.info["icc_profile"] = srgb_profile()
-    buffer = io.BytesIO()
-    pillow_heif.from_pillow(image).save(buffer, quality=quality, chroma=444, exif=_exif(picture, job))
-    return buffer.getvalue()
+    return pillow_heif
 
 
 def _saved(image: Image.Image, format: str, **options: Any) -> bytes:

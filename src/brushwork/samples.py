@@ -1,7 +1,6 @@
 """Samples: the colours of a picture as deep as it has them, with what the metadata says of them."""
 
 import contextlib
-import math
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -14,6 +13,8 @@ from PIL import ExifTags, Image, ImageCms
 
 from brushwork.errors import InputError
 from brushwork.profiles import Space
+
+MOST_DPI = 1e6  # a tag that says more is damaged; PNG holds a hundred times that
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def dpi_of(info: dict[Any, Any], exif: Image.Exif) -> tuple[float, float] | None
         across, down = (float(part) for part in cast(tuple[Any, ...], value))
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
+    return (across, down) if 0 < across <= MOST_DPI and 0 < down <= MOST_DPI else None
 
 
 def _exif_dpi(exif: Image.Exif) -> tuple[Any, Any] | None:

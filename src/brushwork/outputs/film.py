@@ -25,6 +25,7 @@ class Film:
         import av
 
         self._every = -(-evaluations // MOST_FRAMES)
+        self._skipped: Tensor | None = None  # the latest, when its turn had not come
         self._size = (height, width)
         self._buffer = io.BytesIO()
         self._container: Any = av.open(self._buffer, "w", format="mp4")
@@ -36,9 +37,12 @@ class Film:
         self._stream.options = {"crf": "18"}
 
     def add(self, image: Tensor, evaluation: int) -> None:
-        """Add a picture (1, 3, h, w) of any scale, if its turn has come."""
-        if evaluation % self._every:
-            return
+        """Add a picture (1, 3, h, w) of any scale, if its turn has come; the last one is always shown."""
+        self._skipped = image if evaluation % self._every else None
+        if self._skipped is None:
+            self._show(image)
+
+    def _show(self, image: Tensor) -> None:
         import av
 
         height, width = self._size
@@ -48,6 +52,8 @@ class Film:
 
     def finish(self) -> bytes:
         """The whole film as an MP4 file."""
+        if self._skipped is not None:
+            self._show(self._skipped)
         self._mux(None)
         self._container.close()
         return self._buffer.getvalue()

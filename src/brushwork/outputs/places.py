@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from brushwork.encode import format_of
-from brushwork.errors import OutputError
+from brushwork.encode import check_format
+from brushwork.errors import InputError, OutputError
 from brushwork.fields import flag
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
-from brushwork.outputs import files
+from brushwork.outputs import files, sheets
 from brushwork.styles import is_network
 from brushwork.wanted import Wanted
 
@@ -21,17 +21,28 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
     _check_steps(job, wanted)
     height, width = result_size(job, sources.content.pixels.shape[-2:])
     need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
-    for name in filter(None, (wanted.grid, wanted.comparison, wanted.high_pass, wanted.preview, place)):
-        format_of(Path(name))
+    _check_formats(wanted, place, height, width)
     if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
         raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
     paths = _paths(wanted, place)
-    if len({path.absolute() for path in paths}) < len(paths):
+    if len({path.resolve() for path in paths}) < len(paths):
         raise OutputError("two outputs have the same name: give each its own")
     for path in paths:
         files.check_place(path, overwrite=wanted.overwrite, need=need)
     if wanted.record and not is_film(wanted.record):
         _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
+
+
+def _check_formats(wanted: Wanted, place: Path | None, height: int, width: int) -> None:
+    """Raise InputError or MissingExtraError for pictures that the formats of their names cannot hold."""
+    if place:
+        check_format(place, height, width)
+    for name in filter(None, (wanted.grid, wanted.preview)):  # neither is ever large
+        check_format(Path(name), 1, 1)
+    if wanted.comparison:
+        check_format(Path(wanted.comparison), *sheets.comparison_size(height, width))
+    if wanted.high_pass:
+        check_format(Path(wanted.high_pass), *sheets.edges_size(height, width))
 
 
 def _check_steps(job: Stylize, wanted: Wanted) -> None:
@@ -82,6 +93,8 @@ def run_place(job: Stylize, wanted: Wanted, place: Path | None) -> Path | None:
 
 
 def default_output(job: Stylize) -> str:
-    """``PHOTO-ART.png`` beside the photo."""
+    """``PHOTO-ART.png`` beside the photo. Raises InputError when the photo's path names none, as "." does."""
     photo, art = Path(job.content), Path(job.styles[0].path)
+    if not photo.name:
+        raise InputError(f"{job.content} is a folder: give a picture file")
     return str(photo.with_name(f"{photo.stem}-{art.stem.replace(':', '')}.png"))

@@ -13,18 +13,26 @@ from brushwork.losses import high_pass
 
 GAP = 8  # pixels between the pictures of a sheet
 MAX_CELLS = 50
+CELL = 320  # pixels, a cell's long side
 PAPER = 1.0
 
 
-def grid(pictures: Sequence[Tensor], *, columns: int | None = None, long_side: int = 320) -> Tensor:
+def grid(pictures: Sequence[Tensor], *, columns: int | None = None) -> Tensor:
     """Pictures (1, 3, h, w) in rows of equal cells, at most ``MAX_CELLS``, evenly chosen; (1, 3, H, W)."""
     chosen = _evenly([picture.clamp(0, 1) for picture in pictures], MAX_CELLS)
-    sizes = [_fit(picture.shape[-2:], long_side) for picture in chosen]
+    sizes = [_fit(picture.shape[-2:], CELL) for picture in chosen]
     height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
     cells = [_within(picture, height, width) for picture in chosen]
     across = columns or _columns(len(cells))
     rows = [cells[i : i + across] for i in range(0, len(cells), across)]
     return _stack([_row(row, across) for row in rows])
+
+
+def small(picture: Tensor) -> Tensor:
+    """A picture (1, 3, h, w) no larger than a cell of the ``grid``: what need be kept of it until then."""
+    if max(picture.shape[-2:]) <= CELL:
+        return picture
+    return resize(picture, *_fit(picture.shape[-2:], CELL), "area")
 
 
 def _evenly(pictures: Sequence[Tensor], most: int) -> list[Tensor]:
@@ -60,11 +68,16 @@ def _stack(rows: Sequence[Tensor]) -> Tensor:
 def comparison(photo: Tensor, painting: Tensor, result: Tensor) -> Tensor:
     """Photo and painting side by side above the result (the blog post's last figure); (1, 3, H, W)."""
     height, width = result.shape[-2:]
-    half = (width - GAP) // 2
-    pair = [_within(picture, height // 2, half) for picture in (photo, painting)]
+    half = max(1, (width - GAP) // 2)
+    pair = [_within(picture, max(1, height // 2), half) for picture in (photo, painting)]
     row = _row(pair, 2)
     below = _row([result.clamp(0, 1)], 1)
     return _stack([row, _widen(below, row.shape[-1])])
+
+
+def comparison_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the ``comparison`` of a result of this size, or a pixel more."""
+    return height + max(1, height // 2) + 3 * GAP, max(width, GAP + 2) + 2 * GAP
 
 
 def _within(picture: Tensor, height: int, width: int) -> Tensor:
@@ -92,3 +105,8 @@ def edges(photo: Tensor, result: Tensor) -> Tensor:
     before = resize(photo.cpu(), result.shape[-2], result.shape[-1], "lanczos")
     rows = [_row([(2 * d + 0.5).clamp(0, 1) for d in high_pass(picture)], 2) for picture in (before, result)]
     return _stack(rows)
+
+
+def edges_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the ``edges`` of a result of this size."""
+    return 2 * height + 3 * GAP, 2 * width + 3 * GAP

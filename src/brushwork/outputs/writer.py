@@ -182,7 +182,7 @@ class Writer:
 
     def _snapshot(self, image: Tensor, evaluation: int) -> None:
         if self.wanted.grid:
-            self._snapshots.append(image.detach().cpu())
+            self._snapshots.append(sheets.small(image.detach().cpu().clamp(0, 1)))
         if self.wanted.record and not is_film(self.wanted.record):
             stem = self.place.stem if self.place else "brushwork"
             path = Path(self.wanted.record) / f"{stem}_at_iteration_{evaluation}.png"
