@@ -146,8 +146,9 @@ def _command(job: Stylize, options: dict[str, Any], output: str) -> str:
 def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Swept | Progress | Painted]:
     """Paint the cells in turn; yields one Started, a Painted a cell, and what tells of the way there.
 
-    A Progress an evaluation, a Swept a part of one or of a pass, both over all cells. The network is loaded once. A cell whose loss runs away is told and left out; closing cancels. Raises
-    InputError before the first for what one of them cannot be painted from, or not at that size.
+    A Progress an evaluation, a Swept a part of one or of a pass, both counted over all cells. The network is
+    loaded once. A cell whose loss runs away is told and left out; closing cancels. Raises InputError before
+    the first for what one of them cannot be painted from, or not at that size.
     """
     context, is_pass = context_for(grid[0].job), grid[0].job.engine == "feedforward"
     weights = None if is_pass else load_weights(grid[0].job.weights)
