@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-# 001_d0fe685b8812fb98.txt, "Iteration N: loss=…", paris.jpg and starry_night.jpg at 400 rows.
+# keras.io/examples/generative/neural_style_transfer, "Iteration N: loss=…", paris.jpg and starry_night.jpg at 400 rows.
 PUBLISHED = {
     100: 11018.04,
     200: 8514.05,

@@ -180,6 +180,7 @@ def test_a_device_that_is_not_there(desk: Desk, device: str) -> None:
         (["recipes", "nowhere.toml"], ["nowhere.toml", "No such file"]),
         (["doctor", "photo.png"], ["photo.png"]),
         (["demo", "-o", "photo.png"], ["photo.png", "another folder"]),
+        (["gan", "sample", "nowhere"], ["nowhere: no such file", "brushwork gan train"]),
     ],
 )  # fmt: skip
 def test_a_line_that_makes_no_sense(desk: Desk, line: list[str], parts: list[str]) -> None:
@@ -208,6 +209,8 @@ def test_a_line_that_makes_no_sense(desk: Desk, line: list[str], parts: list[str
         ({"record": "nowhere/film.mp4"}, ["nowhere", "choose a folder"]),
         ({"plot": "plot.jpg"}, ["--plot plot.jpg", ".png"]),
         ({"grid": "grid.txt"}, ["grid.txt", ".png"]),
+        ({"record": "film.gif"}, ["--record film.gif", "FILE.mp4"]),
+        ({"output": "folder"}, ["folder is a folder", "file name"]),
         ({"comparison": "there.png"}, ["there.png exists", "--overwrite"]),
         ({"high_pass": "folder/x/y.png"}, ["folder/x", "choose a folder"]),
         ({"grid": "same.png", "plot": "same.png"}, ["same name"]),
@@ -270,7 +273,7 @@ def test_what_is_too_small_is_named(desk: Desk) -> None:
     """Of photo and paintings, the one that has no position left at a layer."""
     deep: Options = {"style_layers": ["block2_conv1"], "size": 64, "styles": ["painting.png", "ribbon.png"]}
     Image.new("RGB", (200, 4), "#336699").save("ribbon.png")
-    told(desk, deep, "ribbon.png: 64×1 pixels are too small for block2_conv1")
+    told(desk, deep, "ribbon.png: 64×1 pixels are too small for block2_conv1", "a larger painting")
     assert desk.call("stylize", "", "--style", "painting.png").complaint.startswith("brushwork: PHOTO is")
 
 
@@ -291,6 +294,13 @@ def test_help_that_cannot_be_printed(desk: Desk) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
+def test_standard_input_that_is_empty(desk: Desk) -> None:
+    line = [BRUSHWORK, *desk.line(content="-", output="result.png")]
+    ended = subprocess.run(line, input=b"", capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (2, 1)
+    assert b"standard input is empty: pipe the photo in" in ended.stderr
+
+
 def test_progress_that_cannot_be_told_costs_no_picture(desk: Desk) -> None:
     with Path("/dev/full").open("wb") as full:
         done = process(desk.line(output="result.png"), desk.folder, stderr=full, capture_output=False)

@@ -517,7 +517,10 @@ def test_plan_foretells_passes(desk: Desk) -> None:
     assert [(s["width"], s["tile"]) for s in found["scales"]] == [(512, None), (1024, None)]
     assert found["seconds"] > found["scales"][1]["seconds"] > 2 * found["scales"][0]["seconds"] > 0
     assert found["peak_memory_bytes"] == found["scales"][1]["peak_memory_bytes"]
+    small = desk.call(*line, "--size", "64", "--json").json
+    assert (small["width"], small["height"], small["scales"][0]["width"]) == (64, 48, 512)
     told = desk.call(*line, "--size", "1024", "--tile", "256")
+    assert "passes" in told.out and "steps" not in told.out
     assert "512×384" in told.out and "tiles of 256 px" in told.out
     assert "GB of memory at most" in told.err and "torch" in told.err
     assert "needs" in desk.call(*line, "--size", "9000", "--memory", "500MB").complaint

@@ -116,6 +116,8 @@ def test_one_pass_takes_what_it_looks_at() -> None:
     assert Stylize.from_json(job.to_json()) == job
     assert (job.strength, job_of(engine="feedforward").strength) == (0.3, 1)
     assert "--tv-weight says how pixels are optimised" in refused(engine="feedforward", tv_weight=1)
+    palette = {"engine": "feedforward", "color": "palette"}
+    assert "--color palette says how pixels are optimised" in refused(**palette)
     assert job_of(styles=["builtin:7", "builtin:3:2"], engine="feedforward").styles == (
         Style(path="builtin:7"),
         Style(path="builtin:3", weight=2),

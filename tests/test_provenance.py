@@ -219,6 +219,25 @@ def test_another_recipe_replaces_the_look(desk: Desk) -> None:
     assert (job.recipe, job.beta1, job.keep, job.seed) == ("tf-blog", 0.99, "after-best", 0)
 
 
+@pytest.mark.parametrize("asked", [{"size": 40}, {"size": None, "rows": 24}])
+@pytest.mark.parametrize("recipe", ["draft", "keras-example"])
+def test_another_recipe_keeps_the_size(desk: Desk, asked: Options, recipe: str) -> None:
+    before = desk.painted(**asked)
+    shallow: Options = {"content_layers": ["block1_conv1"], "style_layers": ["block1_conv1"], "steps": 1}
+    assert desk.again("result.png", recipe=recipe, **shallow).status == 0
+    assert desk.picture("again.png").shape == before.shape
+    assert desk.again("result.png", recipe=recipe, size=32, **shallow).status == 0
+    assert desk.picture("again.png").shape == (24, 32, 3)
+
+
+def test_a_repeated_pass_refuses_what_a_pass_refuses(desk: Desk) -> None:
+    line = ["stylize", "photo.png", "--style", "builtin:7", "--engine", "feedforward", "--size", "48"]
+    assert desk.call(*line, "-o", "result.png", "--quiet").status == 0
+    complaint = desk.again("result.png", tileable=True, json=None).complaint
+    assert "--tileable says how pixels are optimised" in complaint
+    assert desk.again("result.png", strength=0.5).status == 0
+
+
 # --------------------------------------------------------------------------------------- what is not there
 
 

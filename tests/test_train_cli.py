@@ -203,7 +203,11 @@ Spoil = Callable[[Path], object]
 @pytest.mark.parametrize(
     ("line", "spoil", "words"),
     [
-        (["--steps", "4"], None, ["missing: brushwork train stylenet PHOTOS --style ART -o NET.safetensors"]),
+        (
+            ["--steps", "4"],
+            None,
+            ["-o NET.safetensors is missing: brushwork train stylenet PHOTOS --style ART -o NET"],
+        ),
         (["-o", "net.pth"], None, ["--output net.pth", ".safetensors"]),
         (["-o", "net.safetensors", "--crop", "70"], None, ["--crop 70", "multiple of 16"]),
         (["-o", "net.safetensors", "--resume"], None, ["holds no training"]),
@@ -291,15 +295,17 @@ def test_a_paired_training_resumes_to_the_same_bits(studio: Studio) -> None:
     assert studio.state("whole.safetensors") == studio.state("b.safetensors")
 
 
+PAIRS = [
+    "--style", "painting.png", "--size", "48", "--steps", "2", "--scales", "1", "--coarsest", "16",
+    "--content-layer", "block2_conv1", "--style-layer", "block1_conv1", "--init", "content",
+    "--weights", "network.safetensors", "--threads", "1", "-o", "pairs",
+]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_make_pairs_paints_them_once(studio: Studio, network_file: Path) -> None:
     shutil.copy(network_file, "network.safetensors")
-    quick = [
-        "--style", "painting.png", "--size", "48", "--steps", "2", "--scales", "1", "--coarsest", "16",
-        "--content-layer", "block2_conv1", "--style-layer", "block1_conv1", "--init", "content",
-        "--weights", "network.safetensors", "--threads", "1", "-o", "pairs",
-    ]  # fmt: skip
-    done = studio.call("train", "make-pairs", "photos", *quick, "--count", "3")
+    done = studio.call("train", "make-pairs", "photos", *PAIRS, "--count", "3")
     assert done.status == 0, done.err
     places = sorted(Path("pairs/targets").iterdir())
     assert [p.name for p in places] == sorted(p.name for p in Path("pairs/inputs").iterdir())
@@ -310,13 +316,30 @@ def test_make_pairs_paints_them_once(studio: Studio, network_file: Path) -> None
         assert not np.array_equal(given, wanted)
     times = [place.stat().st_mtime_ns for place in places]
     places[1].unlink()
-    assert studio.call("train", "make-pairs", "photos", *quick, "--count", "3").status == 0
+    assert studio.call("train", "make-pairs", "photos", *PAIRS, "--count", "3").status == 0
     assert [places[i].stat().st_mtime_ns == times[i] for i in range(3)] == [True, False, True]
-    other = studio.call("train", "make-pairs", "photos", *quick, "--seed", "3").complaint
+    other = studio.call("train", "make-pairs", "photos", *PAIRS, "--seed", "3").complaint
     assert "pairs holds pairs made with other options" in other
-    assert (
-        "missing: brushwork train make-pairs PHOTOS" in studio.call("train", "make-pairs", "photos").complaint
-    )
+    complaint = studio.call("train", "make-pairs", "photos").complaint
+    assert "--style ART is missing: brushwork train make-pairs PHOTOS --style ART -o DIR" in complaint
+
+
+@pytest.mark.slow
+def test_make_pairs_takes_another_photo_for_one_that_is_damaged(studio: Studio, network_file: Path) -> None:
+    shutil.copy(network_file, "network.safetensors")
+    Path("few").mkdir()
+    for name in ("a", "b"):
+        Image.effect_noise((64, 48), 90).convert("RGB").save(f"few/{name}.jpg")
+    whole = Path("few/b.jpg").read_bytes()
+    Path("few/torn.jpg").write_bytes(whole[: len(whole) // 2])
+    Path("few/text.jpg").write_text("no picture")
+    line = ["train", "make-pairs", "few", *PAIRS, "--count"]
+    for count, number in (("2", 2), ("3", 2)):
+        done = studio.call(*line, count)
+        assert done.status == 0, done.err
+        assert len(list(Path("pairs/targets").iterdir())) == number
+    assert done.err.count("torn.jpg") == 1 and "left out: few/torn.jpg: " in done.err
+    assert "left out: few/text.jpg: " in done.err
 
 
 # ------------------------------------------------------------------------------------------------ U-Net

@@ -117,9 +117,10 @@ def _device(name: str, names: str) -> torch.device:
     device = torch.device(name)
     count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if device.type != "cpu" and (device.index or 0) >= count[device.type]:
+        there = f"{count[device.type]} {device.type} devices and no {name}"
+        none = f"no {device.type} device"
         raise InputError(
-            f"--device {names}: this machine has {count[device.type]} {device.type} devices and no {name}; "
-            "use --device cpu"
+            f"--device {names}: this machine has {there if count[device.type] else none}; use --device cpu"
         )
     return device
 

@@ -40,6 +40,7 @@ class _Part:
 _OPTIONAL: Final = (
     _Part("pillow-heif", "heif", "HEIC and HEIF photos, as phones take them"),
     _Part("pyvips", "large", "photos and paintings of hundreds of megapixels"),
+    _Part("accelerate", "train", "training on several GPUs, data sets by name, TensorBoard"),
     _Part("gradio", "studio", "the web page, brushwork studio"),
 )
 # The ones that make bfloat16 quicker than float32; without them it is slower.

@@ -45,7 +45,11 @@ class Settings(Frozen):
         "long side of the result in pixels, or 'original'", "PX|original", default=512
     )
     rows: int | None = option(
-        "height of the result, for recipes that fix it; --size overrides", "PX", default=None, ge=16, le=65536
+        "height of the result, instead of --size; a recipe's gives way to --size",
+        "PX",
+        default=None,
+        ge=16,
+        le=65536,
     )
     strength: float = option("from the photo (0) to the painting (1)", "0..1", default=0.5, ge=0, le=1)
     stroke_size: float = option(
@@ -262,8 +266,8 @@ class Stylize(Settings):
         explicit = cast("dict[str, Any]", data)
         if set(Settings.model_fields) <= explicit.keys():
             return explicit  # a whole job says everything itself
+        check_typed(explicit)
         if explicit.get("engine") == "feedforward":
-            _check_one_pass(explicit)
             # The dial's middle is where optimising balances photo and painting; a network has no such place.
             explicit = {"strength": 1.0, **explicit}
         recipe = explicit.get("recipe", "default")
@@ -310,13 +314,16 @@ class Stylize(Settings):
             raise InputError(f"not a job: {error}") from error
 
 
-def _check_one_pass(explicit: dict[str, Any]) -> None:
-    """Raise for a look option that the engine would not look at."""
+def check_typed(explicit: dict[str, Any]) -> None:
+    """Raise ValueError for options that the engine would not look at."""
+    if explicit.get("engine") != "feedforward":
+        return
     idle = [name for name in explicit if name in Settings.model_fields and name not in ONE_PASS]
+    if explicit.get("color") == "palette":  # a recipe's is "style" there
+        idle.append("color")
     if idle:
-        raise ValueError(
-            f"{flag(idle[0])} says how pixels are optimised: leave it out, or use --engine optimize"
-        )
+        what = "--color palette" if idle[0] == "color" else flag(idle[0])
+        raise ValueError(f"{what} says how pixels are optimised: leave it out, or use --engine optimize")
 
 
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:

@@ -224,13 +224,17 @@ def reach(layer: str, first: int, last: int) -> tuple[int, int]:
     return first, last
 
 
-def check_size(height: int, width: int, layers: Iterable[str], name: str = "") -> None:
-    """Raise InputError when a picture of this size, so named, has no position left at one of the layers."""
+def check_size(height: int, width: int, layers: Iterable[str], painting: str = "") -> None:
+    """Raise InputError when a picture of this size has no position left at one of the layers.
+
+    A ``painting`` is named; being given larger helps it only when the job enlarges paintings.
+    """
     names = list(layers)
     if min(height, width) < (need := smallest_side(names)):
         deepest = max(names, key=LAYERS.index)
         raise InputError(
-            f"{name and name + ': '}{width}×{height} pixels are too small for {deepest}: "
-            f"the short side needs {need}; "
-            "give a larger --size or layers of a shallower block"
+            f"{painting and painting + ': '}{width}×{height} pixels are too small for {deepest}: "
+            f"the short side needs {need}; give "
+            f"{'a larger painting, --style-enlarge, a larger --size' if painting else 'a larger --size'} "
+            "or layers of a shallower block"
         )

@@ -40,5 +40,5 @@ def forecast(job: Stylize, size: tuple[int, int], context: Context) -> tuple[For
         memory = round(need(settings, (step.height, step.width), step.tile))
         taken = Plan(step.tile, bytes=memory, cost=TILED if step.tile else 1.0)
         seconds = step.height * step.width * a_pixel * taken.cost
-        rungs.append(Rung(Scale(step.height, step.width, 0), taken, seconds))
+        rungs.append(Rung(Scale(step.height, step.width, 1), taken, seconds))
     return Forecast(rungs), plan.backend

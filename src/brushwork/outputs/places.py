@@ -21,7 +21,6 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
     _check_steps(job, wanted)
     height, width = result_size(job, sources.content.pixels.shape[-2:])
     need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
-    _check_formats(wanted, place, height, width)
     if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
         raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
     paths = _paths(wanted, place)
@@ -29,6 +28,7 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
         raise OutputError("two outputs have the same name: give each its own")
     for path in paths:
         files.check_place(path, overwrite=wanted.overwrite, need=need)
+    _check_formats(wanted, place, height, width)
     if wanted.record and not is_film(wanted.record):
         _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
 
@@ -67,7 +67,8 @@ def _paths(wanted: Wanted, place: Path | None) -> list[Path]:
 
 
 def _check_record_folder(folder: Path, *, overwrite: bool, need: int) -> None:
-    if folder.exists() and not folder.is_dir():
+    is_other = folder.exists() or folder.suffix.lower() in (".avi", ".gif", ".m4v", ".mkv", ".mov", ".webm")
+    if is_other and not folder.is_dir():
         raise OutputError(f"--record {folder}: give FILE.mp4, or a folder for numbered pictures")
     if folder.is_dir() and any(folder.glob("*_at_iteration_*.png")) and not overwrite:
         raise OutputError(f"--record {folder} holds pictures of another run: give another or --overwrite")

@@ -8,7 +8,7 @@ from typing import Any
 
 from brushwork.encode import read_job
 from brushwork.errors import InputError
-from brushwork.jobs import STARTS, Settings, Stylize
+from brushwork.jobs import STARTS, Settings, Stylize, check_typed
 from brushwork.recipes import merge
 from brushwork.weights import sha256_of
 
@@ -38,7 +38,8 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """The options of the job inside a picture, to run it again with some ``changes``.
 
     Its files are looked for where the job named them, then beside the picture. Another recipe replaces the
-    whole look. Raises InputError when the picture has no job, or a file has changed since.
+    whole look but the size. Raises InputError when the picture has no job, or a file has changed since, and
+    for changes that the engine would not look at.
     """
     text = read_job(path)
     try:
@@ -51,12 +52,17 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
         # What brushwork did before it had an option is that option's default, whatever recipes say now.
         job = {name: field.default for name, field in Settings.model_fields.items()} | job
         if "recipe" in changes:
-            job = {name: value for name, value in job.items() if name not in Settings.model_fields}
+            size = "size" if job.get("rows") is None else "rows"
+            job = {name: job[name] for name in job if name == size or name not in Settings.model_fields}
         # "auto" may choose otherwise another day; what ran then is what repeats the picture.
         machine = {key: stored[key] for key in ("device", "precision", "threads") if key in stored}
         kept = _located({name: job[name] for name in job.keys() - changes.keys()}, files, path)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its job is damaged: give the options anew") from error
+    try:
+        check_typed({**changes, "engine": (kept | changes).get("engine")})
+    except ValueError as error:
+        raise InputError(str(error)) from error
     # None stands for what a change supersedes: the job stays whole and needs its recipe's file no more.
     return dict.fromkeys(job) | merge(kept | machine, changes)
 

@@ -43,7 +43,7 @@ def read_recipe(name: str, package: str = __name__) -> Recipe:
     return _parse(name, files(package).joinpath(f"{name}.toml").read_text(encoding="utf-8"), package)
 
 
-# Settings that say the same thing twice: the later one unsets the earlier.
+# Settings that say the same thing in two ways: the later one unsets the earlier.
 _OVERRIDES = {"size": ["rows"], "steps": ["epochs", "steps_per_epoch"]}
 
 

@@ -78,7 +78,12 @@ def stylize(
     /,
     *,
     from_: Annotated[
-        str | None, Parameter(name="--from", metavar="OUT.png", help="repeat the job inside a picture")
+        str | None,
+        Parameter(
+            name="--from",
+            metavar="OUT.png",
+            help="repeat the job inside a picture; with another --recipe in its size",
+        ),
     ] = None,
     json_: Annotated[
         bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)

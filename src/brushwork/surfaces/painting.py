@@ -10,7 +10,7 @@ from importlib import import_module
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from brushwork.errors import DivergedError, MemoryShortError, OutputError
+from brushwork.errors import DivergedError, InputError, MemoryShortError, OutputError
 from brushwork.jobs import Stylize
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say, tell
@@ -34,6 +34,8 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
 
     keep_freed_memory()
     photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
+    if photo == b"":
+        raise InputError("standard input is empty: pipe the photo in, or name its file")
     sources = read_sources(job, content=photo)
     ran, state = (saved.machine_job, saved.checkpoint) if saved else (job, None)
     with closing(Writer(job, wanted, sources, photo=photo, saved=saved)) as writer:

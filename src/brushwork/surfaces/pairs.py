@@ -24,7 +24,7 @@ from brushwork.runner import run, sources_of
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say
 from brushwork.training.jobs import MakePairs
-from brushwork.training.photos import Photos, open_photos
+from brushwork.training.photos import Photos, open_photos, reason_of
 
 JOB = "job.json"
 
@@ -37,30 +37,36 @@ def paint_pairs(job: Stylize, wanted: MakePairs, *, quiet: bool) -> int:
     keep_freed_memory()
     folder = Path(wanted.output or "")
     photos = open_photos(job.content)
+    for trouble in photos.troubles:
+        say(f"left out: {trouble}")
     _claim(folder, job)
     # The photos come one by one; paintings and start are read once.
     sources = sources_of(job, torch.zeros(3, 16, 16), [style.path for style in job.styles])
     encoder = _encoder(job)
-    todo = _chosen(photos, wanted.count, job.seed)
+    count, done = min(wanted.count or len(photos), len(photos)), 0
     with interruptible() as interrupted:
-        for number, (index, name) in enumerate(todo, start=1):
+        for index, name in _shuffled(photos, job.seed):
+            if done == count:
+                break
             if interrupted:
                 say("interrupted; the same command goes on")
                 return INTERRUPTED
             places = [folder / side / f"{name}.png" for side in ("inputs", "targets")]
             if places[1].exists():  # written last
+                done += 1
                 continue
             try:
                 photo = Picture(read_picture(photos.source(index)).pixels)
             except InputError as error:
-                say(f"left out: {photos.name(index)}: {error}")
+                say(f"left out: {photos.name(index)}: {reason_of(error)}")  # another takes its place
                 continue
             target = _painted(job, replace(sources, content=photo), encoder)
             given = resize(photo.pixels, target.shape[-2], target.shape[-1], job.resize)
             for place, pixels in zip(places, (given, target), strict=True):
                 files.write(place, encode_picture(Picture(pixels), "PNG"))
+            done += 1
             if not quiet:
-                say(f"{number} of {len(todo)}: {name}")
+                say(f"{done} of {count}: {name}")
     say(f"wrote {folder}")
     return DONE
 
@@ -79,15 +85,10 @@ def _claim(folder: Path, job: Stylize) -> None:
     files.write(place, record.encode())
 
 
-def _chosen(photos: Photos, count: int | None, seed: int) -> list[tuple[int, str]]:
+def _shuffled(photos: Photos, seed: int) -> Iterator[tuple[int, str]]:
     """Numbers of photos and the names of their pairs, no two alike."""
-    order = np.random.default_rng(seed).permutation(len(photos)).tolist()[:count]
-    return list(_named(photos, sorted(order)))
-
-
-def _named(photos: Photos, order: list[int]) -> Iterator[tuple[int, str]]:
     taken: set[str] = set()
-    for index in order:
+    for index in np.random.default_rng(seed).permutation(len(photos)).tolist():
         stem = Path(photos.name(index).rpartition(":")[2]).stem  # of a tar's member its own name
         name = stem if stem not in taken else f"{stem}-{index}"
         taken.add(name)

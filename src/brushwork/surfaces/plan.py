@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from brushwork.context import Context, context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
@@ -24,33 +25,39 @@ def show_plan(job: Stylize, *, as_json: bool) -> None:
     """
     keep_freed_memory()
     context = context_for(job)
-    found, began, backend = (_of_passes if job.engine == "feedforward" else _of_scales)(job, context)
+    if job.engine == "feedforward":
+        found, began, more = _of_passes(job, context)
+    else:
+        (found, began), more = _of_scales(job, context), {}
     if as_json:
-        line = _summary(found, began, context) | ({"backend": backend} if backend else {})
+        line = _summary(found, began, context) | more
         write_standard_output(json.dumps(line).encode() + b"\n")
         return
     rows = [_row(rung, how(rung.plan, context)) for rung in found.rungs]
-    table([("size", "steps", "how", "memory", "time"), *rows])
-    say(", ".join([in_words(found, context, began), *([backend] if backend else [])]))
+    table([("size", "passes" if more else "steps", "how", "memory", "time"), *rows])
+    say(", ".join([in_words(found, context, began), *([more["backend"]] if more else [])]))
 
 
-def _of_scales(job: Stylize, context: Context) -> tuple[Forecast, float, str]:
-    """What optimising takes, the seconds before its first evaluation, and no backend."""
+def _of_scales(job: Stylize, context: Context) -> tuple[Forecast, float]:
+    """What optimising takes, and the seconds before its first evaluation."""
     scales, plans = divided(job, context)
     encoder = VGG19.load(job.weights, pooling=job.pooling, dtype=context.dtype, device=context.device)
     began = process_seconds()  # a run begins with the same reading and loading
-    return forecast(job, scales, plans, calibrate(job, encoder, context)), began, ""
+    return forecast(job, scales, plans, calibrate(job, encoder, context)), began
 
 
-def _of_passes(job: Stylize, context: Context) -> tuple[Forecast, float, str]:
-    """The same of the engine that paints in one pass, or a few, and what runs its network."""
+def _of_passes(job: Stylize, context: Context) -> tuple[Forecast, float, dict[str, Any]]:
+    """The same of the engine that paints in one pass, or a few; the result's size and what runs the network.
+
+    A network may paint larger than the result.
+    """
     from brushwork.feedforward.engine import size_of
     from brushwork.feedforward.forecast import forecast
 
-    size = size_of(job, read_sources(job))
+    height, width = size_of(job, read_sources(job))
     began = process_seconds()  # painting reads the pictures, too
-    found, backend = forecast(job, size, context)
-    return found, began, backend
+    found, backend = forecast(job, (height, width), context)
+    return found, began, {"width": width, "height": height, "evaluations": 0, "backend": backend}
 
 
 def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:
@@ -69,7 +76,7 @@ def in_words(found: Forecast, context: Context, began: float = 0.0) -> str:
     return f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}"
 
 
-def _summary(found: Forecast, began: float, context: Context) -> dict[str, object]:
+def _summary(found: Forecast, began: float, context: Context) -> dict[str, Any]:
     last = found.rungs[-1].scale
     rungs = [
         {

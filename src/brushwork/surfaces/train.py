@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -151,9 +151,15 @@ def make_pairs(
     given = typed(options)
     wanted = build(MakePairs, of_model(MakePairs, given))
     if photos is None or "styles" not in given or wanted.output is None:
-        raise InputError("missing: brushwork train make-pairs PHOTOS --style ART -o DIR")
+        needed = {"PHOTOS": photos, "--style ART": given.get("styles"), "-o DIR": wanted.output}
+        raise _missing(needed, "brushwork train make-pairs PHOTOS --style ART -o DIR")
     job = build(Stylize, {"content": photos, **of_model(Stylize, given)})
     return paint_pairs(job, wanted, quiet=quiet)
+
+
+def _missing(needed: Mapping[str, object], usage: str) -> InputError:
+    """What says which of the things to type is not there."""
+    return InputError(f"{next(name for name, value in needed.items() if value is None)} is missing: {usage}")
 
 
 def _asked(kind: type[Job], task: str, given: dict[str, Any]) -> tuple[NetworkFiles, Job]:
@@ -161,8 +167,10 @@ def _asked(kind: type[Job], task: str, given: dict[str, Any]) -> tuple[NetworkFi
     wanted, asked = build(NetworkFiles, of_model(NetworkFiles, given)), of_model(kind, given)
     needed = [name for name, field in kind.model_fields.items() if field.is_required()]
     if wanted.output is None or not (wanted.resume or set(needed) <= asked.keys()):
-        words = " ".join(POSITIONAL.get(name) or f"{flag(name)} ART" for name in needed)
-        raise InputError(f"missing: brushwork train {task} {words} -o NET.safetensors")
+        words = {POSITIONAL.get(name) or f"{flag(name)} ART": asked.get(name) for name in needed}
+        typed_in = {} if wanted.resume else words
+        usage = f"brushwork train {task} {' '.join(words)} -o NET.safetensors"
+        raise _missing({**typed_in, "-o NET.safetensors": wanted.output}, usage)
     if not wanted.resume:
         return wanted, build(kind, asked)
     from brushwork.outputs.network import run_folder

@@ -153,9 +153,14 @@ class Photos:
                     return read_picture(self.source(index)).pixels
                 except InputError as error:
                     self._bad.add(index)
-                    self.troubles.append(f"{self.name(index)}: {str(error).partition(': ')[2] or error}")
+                    self.troubles.append(f"{self.name(index)}: {reason_of(error)}")
             index = instead(index) % len(self)
         raise InputError(f"none of the {len(self)} pictures can be read: {self.troubles[-1]}")
+
+
+def reason_of(error: InputError) -> str:
+    """Why a picture cannot be read, without its name, which of one in a tar the error does not know."""
+    return str(error).partition(": ")[2] or str(error)
 
 
 def open_photos(place: str) -> Photos:

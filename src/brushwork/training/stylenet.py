@@ -170,7 +170,9 @@ def unfrozen(network: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Parame
         found = {name for name in named if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
         if not found:
             parts = dict.fromkeys(name.partition(".")[0] for name in named)
-            raise InputError(f"--freeze {pattern}: the network has no such layer; it has {', '.join(parts)}")
+            raise InputError(
+                f"--freeze {pattern}: the network has no such layer; it has {', '.join(parts)}, *.conv"
+            )
         frozen |= found
     if len(frozen) == len(named):
         raise InputError(f"--freeze {' '.join(patterns)}: nothing is left to learn")

@@ -29,7 +29,7 @@ from brushwork.training.loop import Plan, train
 from brushwork.training.perceptual import Balance, Criterion, calibrated, make_criterion
 from brushwork.training.photos import Crops, middle, open_photos, split
 from brushwork.training.processes import Alone, Processes
-from brushwork.training.stylenet import INPUTS, Stylise
+from brushwork.training.stylenet import INPUTS, Stylise, unfrozen
 
 COMPARED = 4  # photos that the optimise engine paints too: it takes its time
 RUNAWAY = 3.0
@@ -78,6 +78,7 @@ def run_stylenet(
     painting = without_margin(read_picture(job.style).pixels).to(context.device)
     criterion = make_criterion(encoder, painting, job.style_size, job.style_loss)
     network = _network(job)
+    unfrozen(network, job.freeze)  # a pattern that names nothing is told before photos are painted
     if reference is None:
         reference = yield from _measured(job, criterion, held_back[:COMPARED], painting, context)
     criterion = replace(criterion, balance=Balance(1.0, reference["style"]))
