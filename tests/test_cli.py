@@ -329,6 +329,7 @@ def test_the_plot_has_a_curve_for_each_term(desk: Desk) -> None:
         assert (np.abs(plot[..., :3].astype(int) - wanted).max(axis=2) < 12).sum() > 100, colour
     desk.stylize(plot="other.png", steps=6, tv_weight=0, scales=["0.5", "1"])
     assert not np.array_equal(desk.picture("other.png"), plot)
+    assert desk.stylize(plot="none.png", strength=0).status == 0  # without a curve there is no legend
 
 
 def test_all_files_at_once_and_nothing_else(desk: Desk) -> None:

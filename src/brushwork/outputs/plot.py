@@ -54,7 +54,10 @@ def loss_curves(points: Sequence[CurvePoint]) -> bytes:
             )
     axes.set(xlabel="evaluation", ylabel="weighted loss", yscale="log")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if axes.get_lines():
+        axes.legend(frameon=False)
+    else:
+        axes.text(0.5, 0.5, "nothing pulls: every loss is 0", transform=axes.transAxes, ha="center")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "brushwork"})
     return buffer.getvalue()

@@ -16,9 +16,9 @@ from brushwork.context import Context, process_seconds
 from brushwork.encode import format_of, save_picture
 from brushwork.errors import InputError, OutputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
-from brushwork.images import Picture, resize
+from brushwork.images import Picture
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources, resize_between
+from brushwork.optimize.engine import Sources, like_the_photo, resize_between
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
 from brushwork.outputs.places import check, default_output, is_film, run_place
@@ -206,10 +206,9 @@ class Writer:
         picture = self.best[1] if best else self.latest
         if picture is None or self.started is None or self.job.engine == "feedforward":
             return False  # of a single pass there is all or nothing
-        height, width, content = self.started.height, self.started.width, self.sources.content
-        pixels = resize_between(self.job, picture.detach().cpu().clamp(0, 1), height, width)
-        alpha = None if content.alpha is None else resize(content.alpha, height, width, "lanczos")
-        self._result(Picture(pixels, alpha, content.bits, content.dpi))
+        size = self.started.height, self.started.width
+        pixels = resize_between(self.job, picture.detach().cpu().clamp(0, 1), *size)
+        self._result(like_the_photo(pixels, self.sources.content))
         self._sheets(pixels)
         return True
 

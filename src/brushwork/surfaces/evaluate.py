@@ -48,7 +48,7 @@ def show_scores(
     job: Evaluate, *, csv_file: str | None, sheet: str | None, as_json: bool, overwrite: bool
 ) -> None:
     """Score a job's pictures; writes the table or JSON to stdout and the files that are asked for."""
-    if csv_file and sheet and Path(csv_file).absolute() == Path(sheet).absolute():
+    if csv_file and sheet and Path(csv_file).resolve() == Path(sheet).resolve():
         raise OutputError(f"--csv and --sheet both want {sheet}: give each its own name")
     for name in filter(None, (csv_file, sheet)):
         files.check_place(Path(name), overwrite=overwrite)
