@@ -61,6 +61,18 @@ def test_stopping_keeps_the_picture_and_going_on_ends_it(
     assert program.wait(job, "done", "failed")["state"] == "done"
 
 
+def test_what_goes_on_is_shown_again_while_it_is_made(
+    program: Program, photo_file: Path, painting_file: Path
+) -> None:
+    job = program.paint(program.upload(photo_file), program.upload(painting_file), LONG)
+    program.wait(job, "painting", version=1)
+    program.client.predict(job, api_name="/stop")
+    stopped = program.wait(job, "stopped", version=1)
+    program.client.predict(job, api_name="/go_on")
+    program.wait(job, "painting", version=stopped["version"] + 1)
+    program.client.predict(job, api_name="/delete")
+
+
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:
     server = Server(tmp_path / "folder")
     with server:

@@ -126,6 +126,11 @@ def test_parts_that_fetch_from_elsewhere_are_closed(path: str) -> None:
     assert ask(guard(), path)[0] == 404
 
 
+@pytest.mark.parametrize("folder", ["dev", "runs", "monitoring", "proxy=x"])
+def test_a_file_may_lie_in_a_folder_of_any_name(folder: str) -> None:
+    assert ask(guard(), f"/gradio_api/file=/home/ada/{folder}/studio/shown/x.webp")[0] == 200
+
+
 def test_what_is_too_large_is_not_read() -> None:
     room = 1000 + 100_000
     assert ask(guard(), bodies=(b"x" * 1000,)) == (200, f"{EVERYBODY} 1000")

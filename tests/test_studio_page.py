@@ -16,7 +16,7 @@ pytest.importorskip("playwright")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import APIResponse, Browser, Page, Request, Route, expect
 
-from studio_bench import PATIENCE, Server, opened
+from studio_bench import LONG, PATIENCE, Program, Server, opened
 
 pytestmark = pytest.mark.slow
 
@@ -159,6 +159,28 @@ def test_gallery_shows_changes_exports_and_deletes(page: Page, photo_file: Path,
     page.locator("#delete").click()
     page.locator("#sure").click()
     expect(pictures).to_have_count(before - 1, timeout=PATIENCE)
+    # The tab where it was painted goes on without it.
+    page.get_by_role("tab", name="Paint").click()
+    page.locator("#control-size input, #control-size textarea").first.fill("60")
+    page.keyboard.press("Tab")
+    expect(page.locator("#news")).to_contain_text("A first impression", timeout=PATIENCE)
+
+
+def test_a_job_that_came_to_nothing_is_in_the_gallery(
+    page: Page, server: Server, photo_file: Path, painting_file: Path
+) -> None:
+    program = Program(server)
+    photo, painting = program.upload(photo_file), program.upload(painting_file)
+    busy, waiting = (program.paint(photo, painting, LONG) for _ in range(2))
+    for job in (waiting, busy):
+        program.client.predict(job, api_name="/stop")
+    program.wait(busy, "stopped")
+    program.client.predict(busy, api_name="/delete")
+    page.get_by_role("tab", name="Gallery").click()
+    page.locator("#wall button.thumbnail-item").first.click()
+    expect(page.locator("#wall-stage")).to_contain_text("Stopped before there was anything to see")
+    expect(page.locator("#wall-download")).to_be_hidden()
+    program.client.predict(waiting, api_name="/delete")
 
 
 def test_it_asks_for_nothing_outside(browser: Browser, server: Server, photo_file: Path) -> None:

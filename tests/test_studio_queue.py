@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brushwork.errors import InputError
+from brushwork.errors import InputError, OutputError
 from brushwork.jobs import Settings, Stylize
-from brushwork.studio import lessons, orders
+from brushwork.studio import controls, lessons, orders
 from brushwork.studio.desk import Desk
 from brushwork.studio.folder import Folder, State, Ticket, draw_id
 from brushwork.studio.options import Options
@@ -108,6 +109,41 @@ def test_a_job_that_cannot_be_painted_is_told_and_the_next_one_painted(tmp_path:
     assert "not there any more" in queue.folder.ticket(jobs[1].id, "ada").message
 
 
+def test_a_full_disk_does_not_end_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, done, full = Folder(tmp_path / "studio"), list[str](), Event()
+    keep = folder.keep
+
+    def kept(ticket: Ticket) -> None:
+        if full.is_set():
+            raise OutputError("No space left on device")
+        keep(ticket)
+
+    def paint(ticket: Ticket, going: Going) -> State:
+        done.append(ticket.id)
+        if len(done) == 1:
+            full.set()
+            raise OutputError("No space left on device")
+        return "done"
+
+    monkeypatch.setattr(folder, "keep", kept)
+    queue = Queue(folder, {"picture": paint}, places=10)
+    first, refused, second = (ticket("a", float(i)) for i in range(3))
+    queue.add(first)
+    queue.start()
+    while len(done) < 1 or queue.going(first.id):
+        time.sleep(0.01)
+    with pytest.raises(OutputError):
+        queue.add(refused)
+    full.clear()
+    queue.add(second)
+    end = time.monotonic() + 30
+    while folder.ticket(second.id, "ada").state != "done":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    queue.close()
+    assert done == [first.id, second.id]  # what was refused is not done
+
+
 def test_a_training_leaves_its_turn_to_a_picture_and_goes_on_after_it(tmp_path: Path) -> None:
     turns = list[str]()
 
@@ -180,6 +216,15 @@ def test_controls_that_nobody_touched_ask_for_nothing() -> None:
         assert asked == ({} if recipe == "default" else {"recipe": recipe})
         changed = controls.asked(values | {"strength": 0.7, "style_layers": "block1_conv1:2 block2_conv1"})
         assert changed == asked | {"strength": 0.7, "style_layers": ["block1_conv1:2", "block2_conv1"]}
+
+
+def test_what_was_typed_is_shown_again() -> None:
+    typed = {
+        "style_layers": "block1_conv1:2 block2_conv1", "content_layers": "block3_conv1", "scales": "0.25:2 1",
+        "style_scales": "0.5 1", "style_rotations": "0 90",
+    }  # fmt: skip
+    asked = controls.asked(dict(typed))
+    assert {name: controls.shown(name, value) for name, value in asked.items()} == typed
 
 
 def test_exports_are_the_job(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:

@@ -14,8 +14,10 @@ from PIL import Image
 
 from brushwork.errors import InputError
 from brushwork.studio import decoding
-from brushwork.studio.folder import Folder, Upload
+from brushwork.studio.folder import Folder, Upload, draw_id
+from brushwork.studio.materials import id_of
 from brushwork.studio.uploads import receive
+from brushwork.surfaces.studio import alone
 
 
 @pytest.fixture
@@ -71,6 +73,47 @@ def test_an_id_is_32_digits_and_nothing_else(folder: Folder, id: str) -> None:
         folder.upload(id, "ada")
     with pytest.raises(InputError, match="not there"):
         folder.job_folder(id)
+
+
+def test_a_folder_behind_a_link_takes_files(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert take(Folder(tmp_path / "link"), encoded("PNG")).width == 40
+
+
+def test_equal_files_of_one_folder_are_both_taken(folder: Folder) -> None:
+    """Gradio keeps an upload in a folder named by its content."""
+    place = folder.incoming / "digest"
+    place.mkdir()
+    for name in ("a.png", "b.png"):
+        (place / name).write_bytes(encoded("PNG"))
+    for name in ("a.png", "b.png"):
+        receive(folder, place / name, name, owner="ada", max_bytes=10**6, max_pixels=10**6)
+    assert list(folder.incoming.iterdir()) == []
+
+
+def test_sweeping_passes_over_what_is_gone(folder: Folder) -> None:
+    (folder.incoming / "dangling").symlink_to(folder.root / "nowhere")
+    (folder.incoming / "old").mkdir()
+    folder.sweep(older=-1)
+    assert list(folder.incoming.iterdir()) == []
+
+
+def test_one_studio_works_in_a_folder(folder: Folder) -> None:
+    with (
+        alone(folder.root),
+        pytest.raises(InputError, match="another studio works in it"),
+        alone(folder.root),
+    ):
+        pass
+    with alone(folder.root):
+        pass
+
+
+def test_a_file_named_like_ours_is_not_ours(folder: Folder) -> None:
+    id = draw_id()
+    assert id_of({"path": str(folder.thumbnail(id))}) == id
+    assert id_of({"path": str(folder.incoming / "digest" / f"{id}.webp")}) is None
 
 
 def test_a_file_elsewhere_is_not_taken(folder: Folder, tmp_path: Path) -> None:

@@ -76,5 +76,14 @@ class Bench(ABC):
         return self._shows(id, 0, request)
 
     def _look(self, id: str, seen: int, request: gr.Request) -> list[Any]:
-        """What has happened since the last look."""
-        return self._shows(id, seen, request) if id else [gr.skip()] * len(self.shows)
+        """What has happened since the last look; a job that was deleted elsewhere is let go."""
+        try:
+            return self._shows(id, seen, request) if id else [gr.skip()] * len(self.shows)
+        except gr.Error as error:
+            gone = {
+                self.job: "",
+                self.news: stage.words(str(error.message)),
+                self.clock: gr.Timer(active=False),
+            }
+            hidden = {self.stop: gr.update(visible=False), self.go_on: gr.update(visible=False)}
+            return [(gone | hidden).get(part, gr.skip()) for part in self.shows]

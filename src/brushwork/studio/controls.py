@@ -97,7 +97,9 @@ def shown(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return " ".join(f"{key}:{weight:g}" for key, weight in cast("dict[str, float]", value).items())
     if isinstance(value, (list, tuple)):
-        return " ".join(f"{each:g}" for each in cast("list[float]", value))
+        # What was typed is text, a recipe's are numbers.
+        each_shown = (x if isinstance(x, str) else f"{x:g}" for x in cast("list[str | float]", value))
+        return " ".join(each_shown)
     return str(value) if name == "size" else value
 
 

@@ -17,7 +17,7 @@ from brushwork.studio.lessons import lesson_of
 from brushwork.studio.options import Options
 from brushwork.studio.orders import job_of
 from brushwork.studio.painter import Painter
-from brushwork.studio.queue import Queue
+from brushwork.studio.queue import OPEN, Queue
 from brushwork.studio.sketch import Sketches
 from brushwork.studio.trainer import Trainer, verdict
 from brushwork.studio.uploads import receive
@@ -56,6 +56,7 @@ class Desk:
 
     def upload(self, file: Path, name: str, owner: str) -> Upload:
         """Take in a file. Raises InputError when it is no picture or too large."""
+        self.folder.sweep()
         most = self.options.max_upload * 1_000_000
         pixels = self.options.max_pixels
         return receive(self.folder, file, name, owner=owner, max_bytes=most, max_pixels=pixels)
@@ -156,8 +157,10 @@ class Desk:
         """The file of a job's picture, or of the picture so far; of a training, its samples."""
         if ticket.kind == "network":
             return self.folder.samples(ticket.id)
-        picture = self.folder.picture(ticket.id)
-        return picture if picture.is_file() else self.folder.preview(ticket.id)
+        picture, preview = self.folder.picture(ticket.id), self.folder.preview(ticket.id)
+        if ticket.state in OPEN:  # one that goes on has the picture of its stop, too
+            return max(picture, preview, key=_version)
+        return picture if picture.is_file() else preview
 
     def version(self, ticket: Ticket) -> int:
         """Another number is another picture; 0 is none."""

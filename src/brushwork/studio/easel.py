@@ -176,11 +176,18 @@ class Easel(Bench):
         """The job that the page asks for; None while pictures are missing or one is being painted."""
         if not (id_of(values[self.photo]) and ids_of(values[self.paintings])):
             return None
-        if (id := values[self.job]) and self.desk.status(id, owner(request)).state in OPEN:
+        if self._is_open(values[self.job], request):
             return None
         content, styles, options = self._asked(values)
         _, job = self.desk.ticket(content, styles, options, owner=owner(request), session="")
         return job
+
+    def _is_open(self, id: str, request: gr.Request) -> bool:
+        """Whether a job waits or is being painted; one that was deleted is not."""
+        try:
+            return bool(id) and self.desk.status(id, owner(request)).state in OPEN
+        except InputError:
+            return False
 
     def _paint(self, values: dict[Component, Any], request: gr.Request) -> list[Any]:
         own = {"session": draw_id()} | (values[self.own] or {})
@@ -256,8 +263,11 @@ class Easel(Bench):
             self._picture(status, seen),
             stage.news(status),
             gr.update(visible=is_open),
-            gr.update(visible=status.state == "stopped"),
-            gr.update(visible=not is_open and status.version > 0, link=f"studio/job/{id}/picture.png"),
+            gr.update(visible=status.state in ("stopped", "failed")),
+            gr.update(
+                visible=not is_open and self.desk.folder.picture(id).is_file(),
+                link=f"studio/job/{id}/picture.png",
+            ),
             gr.Timer(TICK, active=is_open),
         ]
 

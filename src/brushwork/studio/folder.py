@@ -5,6 +5,7 @@ No path is ever made from what a user sent: names of files are kept as text in r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,9 @@ from brushwork.fields import Frozen
 from brushwork.outputs import files
 
 ID = re.compile(r"[0-9a-f]{32}")
+
+SHOWN = "shown"
+"""The folder of the small versions, which the browser may read."""
 
 EVERYONE = "*"
 """The owner of the samples: no user's name, which has no such sign."""
@@ -72,9 +76,9 @@ class Folder:
     """Reads and writes the records; ``root`` is made when it is not there. Raises OutputError."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().absolute()
+        self.root = root.expanduser().resolve()
         self.uploads, self.jobs = self.root / "uploads", self.root / "jobs"
-        self.shown, self.incoming = self.root / "shown", self.root / "incoming"
+        self.shown, self.incoming = self.root / SHOWN, self.root / "incoming"
         for folder in (self.uploads, self.jobs, self.shown, self.incoming):
             files.make_folder(folder)
         files.check_folder(self.root)
@@ -184,8 +188,9 @@ class Folder:
     def sweep(self, older: float = 3600) -> None:
         """Remove what uploads left behind that nobody finished, after so many seconds."""
         for path in self.incoming.iterdir():
-            if path.stat().st_mtime < time.time() - older:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is just being taken in may be gone by now
+                if path.lstat().st_mtime < time.time() - older:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------------------------------------- records
 

@@ -20,7 +20,6 @@ USER = "brushwork_user"  # where the scope says who asks
 EVERYBODY = "local"  # who asks where there are no passwords
 CLOSED = (
     "proxy=",
-    "file=http",
     "/run-history",
     "/runs",
     "/monitoring",
@@ -28,7 +27,7 @@ CLOSED = (
     "/dev/",
     "/deep_link",
 )
-"""Parts of Gradio that fetch from elsewhere or that the page has no use for."""
+"""Parts of Gradio that fetch from elsewhere (as ``file=http`` does) or that the page has no use for."""
 UPLOADS_A_MINUTE, FAILURES_A_MINUTE = 60, 10
 ROOM = 100_000  # bytes of a request beside the file in it
 CLIENTS = 4096  # addresses that are remembered
@@ -92,7 +91,8 @@ class Guard:
             return 403, "another page asked"
         if refusal := self._sign_in(scope, address, headers):
             return refusal
-        if any(part in path for part in CLOSED):
+        # What follows is the name of a file, whose folder may be called anything.
+        if "file=http" in path or any(part in path.partition("/file=")[0] for part in CLOSED):
             return 404, "there is nothing here"
         return self._upload_refusal(address, path, headers)
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from brushwork.errors import InputError
 from brushwork.studio.desk import Desk
+from brushwork.studio.folder import SHOWN
 from brushwork.studio.telling import owner, telling
 
 ID = re.compile(r"([0-9a-f]{32})\.webp")
@@ -58,5 +59,7 @@ def ids_of(sent: Any) -> list[str]:
 
 def id_of(sent: Any) -> str | None:
     """The id of one of our pictures, as the browser sends it back."""
-    found = ID.fullmatch(Path(sent["path"]).name) if sent and sent.get("path") else None
-    return found[1] if found else None
+    place = Path((sent or {}).get("path") or "")
+    found = ID.fullmatch(place.name)
+    # A file of such a name that someone drops lies elsewhere.
+    return found[1] if found and place.parent.name == SHOWN else None

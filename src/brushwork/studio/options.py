@@ -23,7 +23,11 @@ class Options(Frozen):
     max_upload: int = option("largest file to take in, in megabytes", "MB", default=50, ge=1, le=10_000)
     max_pixels: int = option("refuse larger pictures", "N", default=50_000_000, ge=1)
     queue: int = option(
-        "jobs that may wait, of which one browser may have half", "N", default=64, ge=1, le=10_000
+        "jobs at a time, done or waiting, of which one browser may have half",
+        "N",
+        default=64,
+        ge=1,
+        le=10_000,
     )
     photos: str | None = option(
         "folder of photos that networks may be trained on, for those who give none of their own",

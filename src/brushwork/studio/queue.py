@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 
-from brushwork.errors import BrushworkError, InputError
+from brushwork.errors import BrushworkError, InputError, OutputError
 from brushwork.studio.folder import Folder, Kind, State, Ticket
 
 OPEN = ("waiting", "painting")
@@ -85,13 +85,16 @@ class Queue:
             self._thread.join(timeout=30)
 
     def add(self, ticket: Ticket) -> None:
-        """Accept a job. Raises InputError when the queue, or the browser's half of it, is full."""
+        """Accept a job.
+
+        Raises InputError when the queue, or the browser's half of it, is full, OutputError when the disk is.
+        """
         with self._news:
             own = sum(other.session == ticket.session for other in self._open.values())
             if len(self._open) >= self.places or own >= max(1, self.places // 2):
                 raise InputError("too many jobs are waiting: try again when one is done")
-            self._open[ticket.id] = ticket
             self.folder.keep(ticket)
+            self._open[ticket.id] = ticket
             if self._going and self._going.kind == "network" and ticket.kind == "picture":
                 self._going.give_way.set()
             self._news.notify_all()
@@ -164,7 +167,12 @@ class Queue:
         changed = ticket.model_copy(update=changes)
         if ticket.id in self._open:
             self._open[ticket.id] = changed
-        self.folder.keep(changed)
+        try:
+            self.folder.keep(changed)
+        except (
+            OutputError
+        ) as error:  # a disk that is full now must not end the thread: it may have room again
+            logging.getLogger(__name__).warning("job %s: %s", ticket.id, error)
         return changed
 
 

@@ -67,14 +67,14 @@ def _warm(desk: Desk) -> None:
     from brushwork.feedforward import shelf
 
     keep_freed_memory()
-    desk.folder.sweep()
     desk.queue.start()
+    desk.folder.sweep()
     shelf.predictor()
     shelf.plain(shelf.ARBITRARY)
 
 
 def _serve_pictures(app: FastAPI, desk: Desk) -> None:
-    """The pictures' addresses; each answers only to the owner."""
+    """The pictures' addresses; each answers only to the owner, a first impression's to who knows its id."""
 
     def owner(request: Request) -> str:
         return request.scope[USER]

@@ -78,6 +78,8 @@ def news(status: Status) -> str:
 
 
 def _ended(status: Status) -> str:
+    if status.state == "stopped" and not status.version:
+        return words("Stopped before there was anything to see. It can go on.")
     took = f" in {duration(status.seconds)}" if status.seconds else ""
     if status.kind == "network":
         return words(f"Trained{took}. {plain(status.words)}" if status.state == "done" else LEFT)

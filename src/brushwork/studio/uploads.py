@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,10 +58,11 @@ def _decoded(file: Path, thumbnail: Path, name: str, max_pixels: int) -> dict[st
 
 
 def _remove(file: Path, incoming: Path) -> None:
-    """Remove a file and the folder that it came in."""
+    """Remove a file and, when it was the last there, the folder that it came in: equal files share one."""
     file.unlink(missing_ok=True)
     if file.parent != incoming:
-        shutil.rmtree(file.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            file.parent.rmdir()
 
 
 def _short(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from brushwork.studio import orders, stage
 from brushwork.studio.controls import label
 from brushwork.studio.desk import Desk
 from brushwork.studio.folder import Ticket
+from brushwork.studio.queue import OPEN
 from brushwork.studio.telling import QUIET, SILENT, owner, telling
 from brushwork.styles import BUILTIN
 
@@ -71,11 +73,15 @@ class Wall:
         self.sure.click(self._delete, self.chosen, shows, **QUIET).then(self.hang, None, self.lists, **SILENT)
 
     def hang(self, request: gr.Request) -> tuple[list[str], list[tuple[str, str]]]:
-        """The results that there are, the newest first."""
+        """The results that there are, the newest first; where nothing came of a job, its photo."""
         folder = self.desk.folder
         tickets = folder.tickets(owner(request), "picture")
-        tickets = [t for t in tickets if folder.thumbnail(t.id).is_file()]
-        return [t.id for t in tickets], [(str(folder.thumbnail(t.id)), self._name(t)) for t in tickets]
+        tickets = [t for t in tickets if folder.thumbnail(t.id).is_file() or t.state not in OPEN]
+        return [t.id for t in tickets], [(str(self._small(t)), self._name(t)) for t in tickets]
+
+    def _small(self, ticket: Ticket) -> Path:
+        result = self.desk.folder.thumbnail(ticket.id)
+        return result if result.is_file() else self.desk.folder.thumbnail(ticket.options["content"])
 
     def _name(self, ticket: Ticket) -> str:
         """Photo and painting, by their files' names."""
@@ -101,11 +107,15 @@ class Wall:
             else:
                 photo = f"studio/photo/{ticket.options['content']}.webp"
                 seen = stage.compared(photo, now, ("Photo", name), ratio) + stage.words(self._said(ticket))
+                if not self.desk.version(ticket):
+                    status = self.desk.status(ticket.id, ticket.owner)
+                    seen = stage.picture(photo, "the photo", ratio) + stage.news(status)
             command, program = (
                 orders.as_command(ticket, self.desk.folder),
                 orders.as_python(ticket, self.desk.folder),
             )
-        link = gr.update(link=f"studio/job/{ticket.id}/picture.png")
+        has_file = self.desk.folder.picture(ticket.id).is_file()
+        link = gr.update(visible=has_file, link=f"studio/job/{ticket.id}/picture.png")
         return [
             ticket.id,
             seen,

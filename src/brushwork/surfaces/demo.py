@@ -23,6 +23,7 @@ SCENES = (("chelsea", "swirls", 512), ("coffee", "tiles", 384), ("astronaut", "s
 def paint_demo(folder: Path, *, overwrite: bool, quiet: bool) -> int:
     """Write photos, styles, results and a sheet of all into ``folder``; returns the exit status."""
     files.make_folder(folder)
+    files.check_place(folder / "demo.png", overwrite=overwrite)
     shown: list[Picture] = []
     for photo, style, size in SCENES:
         names = [folder / f"{name}.png" for name in (photo, style, f"{photo}-{style}")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,8 +35,24 @@ def serve(options: Options) -> None:
     desk = Desk(options)
     app = application(desk, users, hosts=set() if options.listen else LOCAL)
     say(f"the studio is at http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C ends it)")
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    uvicorn.Server(config).run([listener])
+    # Headers that name another sender are anybody's: each would have ten more passwords to try.
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
+    with alone(desk.folder.root):
+        uvicorn.Server(config).run([listener])
+
+
+@contextmanager
+def alone(folder: Path) -> Generator[None]:
+    """Hold a folder as long as a studio works in it. Raises InputError when another one does."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(
+            f"--folder {folder}: another studio works in it: give a folder of its own"
+        ) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:
