@@ -285,18 +285,22 @@ def test_colours_are_the_other_engines(desk: Desk) -> None:
 
 def test_strokes_are_as_broad_at_every_size() -> None:
     def sizes(size: int, percent: float) -> list[tuple[int, int]]:
-        return ladder(job_of(stroke_size=percent), (size // 2, size), knows_strokes=False)
+        return ladder(job_of(stroke_size=percent), (size // 2, size), StyleNetSettings())
 
     assert sizes(512, 100) == [(256, 512)]
     assert sizes(640, 100) == [(320, 640)]
     assert sizes(2048, 100) == [(256, 512), (512, 1024), (1024, 2048)]
     assert sizes(512, 200) == [(128, 256), (256, 512)]
     assert sizes(512, 50) == [(512, 1024)]
+    large = StyleNetSettings(natural=1024)  # learnt for pictures of that size
+    assert ladder(job_of(), (512, 1024), large) == [(512, 1024)]
+    assert ladder(job_of(), (256, 512), large) == [(512, 1024)]
 
 
 def test_a_network_is_told_the_strokes_that_it_knows() -> None:
     def sizes(percent: float, size: int = 512) -> list[tuple[int, int]]:
-        return ladder(job_of(stroke_size=percent), (size // 2, size), knows_strokes=True)
+        settings = StyleNetSettings(conditions=("stroke_size",))
+        return ladder(job_of(stroke_size=percent), (size // 2, size), settings)
 
     assert sizes(200) == sizes(50) == [(256, 512)]
     assert sizes(100, 1024) == [(512, 1024)]  # twice as many pixels, twice as broad

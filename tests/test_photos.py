@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,11 @@ def test_a_hugging_face_data_set(folder: Path, tmp_path: Path) -> None:
     rows.save_to_disk(str(tmp_path / "set"))
     photos = open_photos(f"hf:{tmp_path / 'set'}")
     assert sorted(shade(photos.read(i)) for i in range(6)) == [0, 10, 20, 30, 40, 50]
+    gaps = datasets.Dataset.from_dict({"image": [None, paths[0]]}).cast_column("image", datasets.Image())
+    gaps.save_to_disk(str(tmp_path / "gaps"))
+    photos = open_photos(f"hf:{tmp_path / 'gaps'}")
+    assert shade(photos.read(0, [1])) in (0, 10, 20, 30, 40, 50)
+    assert "there is no picture in this row" in photos.troubles[0]
     datasets.Dataset.from_dict({"label": [1]}).save_to_disk(str(tmp_path / "words"))
     with pytest.raises(InputError, match="no column of pictures: label"):
         open_photos(f"hf:{tmp_path / 'words'}")
@@ -84,12 +90,31 @@ def test_what_cannot_be_read_is_listed_and_another_taken(folder: Path) -> None:
     photos = open_photos(str(folder))
     assert len(photos) == 7
     assert [trouble for trouble in photos.troubles if "broken.jpg" in trouble]
-    shades = [shade(photos.read(index)) for index in range(7)]
+    shades = [shade(photos.read(index, range(7))) for index in range(7)]
     assert set(shades) == {0, 10, 20, 30, 40, 50}
     assert len(photos.troubles) == 2
     assert "cut.png" in photos.troubles[1]
-    photos.read(6)
+    photos.read(6, [0])
     assert len(photos.troubles) == 2  # told once
+
+
+def test_one_good_photo_is_found_among_many_that_are_damaged(tmp_path: Path) -> None:
+    whole = png(50)
+    for number in range(10):
+        (tmp_path / f"{number}.png").write_bytes(whole if number == 3 else whole[: len(whole) // 2])
+    crops = Crops(open_photos(str(tmp_path)), [*range(9)], 16, 3, 0)
+    assert {shade(crop[None]) for epoch in range(3) for batch in crops.epoch(epoch, 0) for crop in batch} == {
+        50
+    }
+
+
+def test_an_extra_that_is_missing_leaves_one_photo_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64))).save(folder / "phone.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
+    photos = open_photos(str(folder))
+    assert len(photos) == 6
+    assert "pip install 'brushwork[heif]'" in photos.troubles[0]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load
 from torch import Tensor
 
@@ -136,7 +137,7 @@ def test_strokes_that_a_network_knows_are_told_and_not_painted_small() -> None:
     def job(stroke: float) -> Stylize:
         return build(Stylize, {"content": "a", "styles": "b", "stroke_size": stroke})
 
-    ratios = [strokes(job(s), (300, 1024)) for s in (100, 25, 400)]
+    ratios = [strokes(job(s), (300, 1024), StyleNetSettings()) for s in (100, 25, 400)]
     assert ratios == [2, 0.5, 8]
     assert [learnt(ratio) for ratio in (*ratios, 0.1)] == [2, 0.5, 2, 0.5]
 
@@ -259,6 +260,27 @@ def test_a_network_goes_on_from_another_with_some_layers_frozen(place: Path) -> 
         build(StyleNetTrain, {**QUICK, "from_network": "one.safetensors"})
     with pytest.raises(InputError, match="--freeze keeps layers of another network"):
         build(StyleNetTrain, {**QUICK, "freeze": ["down"]})
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_with_other_photos(place: Path) -> None:
+    """What was held back stays so, and is what the network is judged by, whatever becomes of its files."""
+    job = build(StyleNetTrain, {**QUICK, "steps": 5, "held_back": 1})
+    run = prepared({"steps": 5, "held_back": 1})
+    state = next(event.state() for event in run.events if isinstance(event, Checkpoint))
+    (held,) = run.reference["names"]
+    names = sorted(path.name for path in (place / "photos").iterdir())
+    for gone in ([held], [name for name in names if name != held][:4], ["added"]):
+        for name in gone:
+            path = place / "photos" / name
+            path.unlink() if path.exists() else Image.new("RGB", (64, 64)).save(path.with_suffix(".png"))
+        preparing = run_stylenet(job, state, run.reference)
+        with pytest.raises(StopIteration) as stop:
+            next(preparing)
+        again: StyleNetRun = stop.value.value
+        assert torch.equal(again.held_back, run.held_back)
+        assert len(result(again)) > 1
+        assert again.verdict().scores.keys() == run.verdict().scores.keys()
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,10 +21,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from brushwork.encode import to_image
+from brushwork.encoders import VGG19
 from brushwork.feedforward.stylenet import read_header
 from brushwork.feedforward.unet import UNet, UNetSettings, read_unet, to_bytes
+from brushwork.fields import build
 from brushwork.outputs.checkpoint import load
+from brushwork.outputs.samples import curves
 from brushwork.surfaces.cli import call
+from brushwork.training.jobs import PairedTrain
+from brushwork.training.paired import Translate
 from commands import BRUSHWORK, Outcome, environment
 from gan_bench import exact
 
@@ -31,7 +37,8 @@ STYLENET = [
     "--style", "painting.png", "--crop", "64", "--width", "4", "--blocks", "1", "--batch", "2",
     "--style-size", "64", "--compare-steps", "5", "--threads", "1", "--device", "cpu",
 ]  # fmt: skip
-PAIRED = ["--crop", "64", "--width", "4", "--depth", "2", "--batch", "2", "--threads", "1", "--device", "cpu"]
+UNDECIDED = ["--crop", "64", "--batch", "2", "--threads", "1", "--device", "cpu"]
+PAIRED = [*UNDECIDED, "--width", "4", "--depth", "2"]
 
 
 def merged(usual: Sequence[str], line: Sequence[str]) -> list[str]:
@@ -57,8 +64,8 @@ class Studio:
     def stylenet(self, *line: str, photos: str = "photos") -> Outcome:
         return self.call("train", "stylenet", photos, *merged(STYLENET, line), "--quiet")
 
-    def paired(self, *line: str) -> Outcome:
-        return self.call("train", "paired", "inputs", "targets", *merged(PAIRED, line), "--quiet")
+    def paired(self, *line: str, usual: Sequence[str] = PAIRED) -> Outcome:
+        return self.call("train", "paired", "inputs", "targets", *merged(usual, line), "--quiet")
 
     def killed(self, *line: str) -> Path:
         """Train until there is a checkpoint, then kill -9; where it is. The line ends with the network."""
@@ -197,6 +204,18 @@ def test_tensorboard_gets_losses_and_samples(studio: Studio) -> None:
     assert events.Images("samples")
 
 
+@pytest.mark.slow
+def test_what_tensorboard_lacks_is_told_before_a_training_is_replaced(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert studio.paired("--steps", "2", "-o", "net.safetensors").status == 0
+    before = sorted(Path("net.safetensors.run").iterdir())
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    told = studio.paired("--steps", "2", "-o", "net.safetensors", "--overwrite", "--tensorboard").complaint
+    assert "--tensorboard needs an extra" in told
+    assert sorted(Path("net.safetensors.run").iterdir()) == before
+
+
 Spoil = Callable[[Path], object]
 
 
@@ -273,7 +292,8 @@ def test_paired_options_change_the_network(studio: Studio) -> None:
     }.items():  # fmt: skip
         assert losses(option, value) != usual, option
     assert losses("--adversarial-weight", "0.1").keys() == usual.keys() | {"d_loss", "g_loss"}
-    assert losses("--from", "p.safetensors") != usual
+    begun = ("--from", "p.safetensors", "--steps", "2", "-o", "q.safetensors", "--json")
+    assert studio.paired(*begun, usual=UNDECIDED).json["losses"] != usual
     assert losses("--accumulate", "2") == pytest.approx(usual, rel=1e-2)  # Adam enlarges rounding
 
 
@@ -324,6 +344,17 @@ def test_make_pairs_paints_them_once(studio: Studio, network_file: Path) -> None
     assert "--style ART is missing: brushwork train make-pairs PHOTOS --style ART -o DIR" in complaint
 
 
+def test_make_pairs_leaves_out_what_cannot_be_painted(studio: Studio) -> None:
+    Path("odd").mkdir()
+    for name, size in {"a": (60, 40), "long": (300, 10), "b": (40, 60)}.items():
+        Image.new("RGB", size, "#446688").save(f"odd/{name}.png")
+    line = ["train", "make-pairs", "odd", "--style", "builtin:3", "--engine", "feedforward", "--size", "64"]
+    done = studio.call(*line, "-o", "pairs")
+    assert done.status == 0, done.err
+    assert "left out: odd/long.png: the photo is 300×10, longer than 20:1" in done.err
+    assert sorted(path.stem for path in Path("pairs/targets").iterdir()) == ["a", "b"]
+
+
 @pytest.mark.slow
 def test_make_pairs_takes_another_photo_for_one_that_is_damaged(studio: Studio, network_file: Path) -> None:
     shutil.copy(network_file, "network.safetensors")
@@ -352,6 +383,40 @@ def test_a_unet_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
     assert made.shape == (2, 3, *size)
     assert made.min() >= 0
     assert made.max() <= 1
+
+
+def test_what_a_unet_cannot_follow_is_refused_and_planned(studio: Studio) -> None:
+    Path("net.safetensors").write_bytes(to_bytes(UNet(UNetSettings(width=8, depth=2)).eval(), {}))
+    job = ("photos/0.png", "--engine", "feedforward", "--style", "net.safetensors")
+    for option in (("--stroke-size", "300"), ("--tile", "64"), ("--backend", "onnxruntime")):
+        assert f"{option[0]}: a network from pairs" in studio.call("stylize", *job, *option).complaint
+    told = studio.call("stylize", *job, "--size", "2048", "--memory", "500MB").complaint
+    assert "lower --size or raise --memory" in told
+    found = studio.call("plan", *job, "--size", "96", "--json").json
+    assert (max(found["width"], found["height"]), len(found["scales"]), found["backend"]) == (96, 1, "torch")
+    assert 4e8 < found["peak_memory_bytes"] < 6e8 and found["seconds"] > 0
+
+
+def test_another_network_decides_its_width(studio: Studio) -> None:
+    for option in ("--width", "--depth"):
+        line = ("--from", "net.safetensors", option, "5", "-o", "new.safetensors")
+        complaint = studio.paired(*line, usual=UNDECIDED).complaint
+        assert f"{option} is decided by the network of --from: leave it out" in complaint
+
+
+def test_a_short_training_is_no_mean_of_its_beginning() -> None:
+    def average(steps: int) -> float:
+        job = build(PairedTrain, {"inputs": "a", "targets": "b", "steps": steps, "width": 4, "depth": 1})
+        task = Translate(job, UNet(UNetSettings(width=4, depth=1)), cast("VGG19", None), {})
+        return task.learners["network"]._decay  # pyright: ignore[reportPrivateUsage]
+
+    assert [average(steps) for steps in (1, 100, 20_000)] == [0, 0.9, 0.999]
+
+
+def test_curves_have_a_line_for_each_loss() -> None:
+    losses = np.random.default_rng(0).random((30, 6))
+    names = ["loss", "d_loss", "g_loss", "l1", "perceptual", "more"]
+    assert len({curves(losses[:, :count], names[:count]) for count in range(1, 7)}) == 6
 
 
 def test_a_unet_file_comes_back_and_others_are_refused(studio: Studio) -> None:

@@ -109,6 +109,23 @@ def test_resuming_gives_the_same_bits(stop: int, average: float, tmp_path: Any) 
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
 
 
+@pytest.mark.parametrize("count", [3, 8, 16, 22, 40])
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_it_goes_on_with_more_or_fewer_pictures(count: int, stop: int) -> None:
+    """From step ``stop`` of three epochs of three: the epoch that it is in ends, the others follow."""
+    plan = Plan(3, seed=7)
+    begun = train(made(), InMemory(pictures(), 8, 7), plan, CPU)
+    state = next(e.state() for e in begun if isinstance(e, Checkpoint) and e.step == stop)
+    batches = InMemory(pictures(count), 8, 7)
+    events = list(train(made(), batches, plan, CPU, state))
+    epochs, within = divmod(stop, 3)
+    expected = max(0, batches.steps - within) + (2 - epochs) * batches.steps
+    assert len([e for e in events if isinstance(e, Stepped)]) == expected
+    assert isinstance(events[-1], Finished)
+    by_steps = list(train(made(), batches, Plan(99, seed=7, steps=9), CPU, state))
+    assert len([e for e in by_steps if isinstance(e, Stepped)]) == 9 - stop
+
+
 def test_nothing_is_left_of_a_finished_training() -> None:
     task = made()
     states = [e.state() for e in ran(task, epochs=1) if isinstance(e, Checkpoint)]

@@ -198,7 +198,7 @@ def _brush(
     if key == shelf.BUILTIN_STYLES:
         return Brush(key, settings, mixture(job.styles), job.strength)
     names = settings.conditions
-    ratio = learnt(strokes(job, (prepared.photo.shape[-2], prepared.photo.shape[-1])))
+    ratio = learnt(strokes(job, (prepared.photo.shape[-2], prepared.photo.shape[-1]), settings))
     known = {"strength": job.strength, "stroke_size": math.log2(ratio)}
     condition = torch.tensor([known.get(name, 0.0) for name in names]) if names else None
     return Brush(key, settings, condition, opacity(job.strength) if "strength" in names else job.strength)

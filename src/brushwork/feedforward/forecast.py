@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -11,6 +12,8 @@ from brushwork.context import Context
 from brushwork.events import drained
 from brushwork.feedforward.engine import Brush, network_of, one_pass
 from brushwork.feedforward.plan import make_plan, need
+from brushwork.feedforward.translate import check, translates
+from brushwork.feedforward.unet import read_unet
 from brushwork.jobs import Stylize
 from brushwork.optimize.forecast import Forecast, Rung
 from brushwork.optimize.plan import Plan
@@ -25,6 +28,8 @@ def forecast(job: Stylize, size: tuple[int, int], context: Context) -> tuple[For
 
     Raises InputError when it does not fit into memory.
     """
+    if translates(job):
+        return _of_pairs(job, size, context), "torch"
     key, settings = network_of(job)
     plan = make_plan(job, settings, size, context)
     count = len(settings.conditions)
@@ -42,3 +47,17 @@ def forecast(job: Stylize, size: tuple[int, int], context: Context) -> tuple[For
         seconds = step.height * step.width * a_pixel * taken.cost
         rungs.append(Rung(Scale(step.height, step.width, 1), taken, seconds))
     return Forecast(rungs), plan.backend
+
+
+def _of_pairs(job: Stylize, size: tuple[int, int], context: Context) -> Forecast:
+    """The same of a network from pairs, which paints in one pass at any size."""
+    network = read_unet(Path(job.styles[0].path)).to(context.device)
+    memory = round(check(job, network.settings, size, context))
+    photo, times = torch.rand(1, 3, SIDE, SIDE, device=context.device), list[float]()
+    with torch.no_grad():
+        for _ in range(4):
+            began = time.perf_counter()
+            network(photo).sum().item()
+            times.append(time.perf_counter() - began)
+    seconds = median(times[1:]) * size[0] * size[1] / SIDE**2
+    return Forecast([Rung(Scale(*size, 1), Plan(bytes=memory), seconds)])

@@ -16,7 +16,6 @@ from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.stylenet import StyleNetSettings
 from brushwork.jobs import Stylize
 
-NATURAL: Final = 512  # pixels of the long side at which a network's strokes have their natural proportion
 KNOWN: Final = (0.5, 2.0)  # stroke sizes that a network has learnt which takes them as an input
 NEAR: Final = math.sqrt(2)  # within this factor of its natural size a picture is painted as it is
 SMALL: Final = 1_100_000  # pixels up to which onnxruntime paints where nothing was measured: it is steadier
@@ -52,21 +51,21 @@ class Plan:
 
 def make_plan(job: Stylize, settings: StyleNetSettings, size: tuple[int, int], context: Context) -> Plan:
     """The plan for a result of (height, width). Raises InputError when the memory does not suffice."""
-    sizes = ladder(job, size, knows_strokes="stroke_size" in settings.conditions)
+    sizes = ladder(job, size, settings)
     limit = job.memory or context.memory_limit()
     steps = [Step(*each, _tile(job, settings, each, limit)) for each in sizes]
     return Plan(steps, _backend(job, steps, context))
 
 
-def ladder(job: Stylize, size: tuple[int, int], *, knows_strokes: bool) -> list[tuple[int, int]]:
+def ladder(job: Stylize, size: tuple[int, int], settings: StyleNetSettings) -> list[tuple[int, int]]:
     """Heights and widths to paint at, the last of them at least as large as the strokes ask for.
 
     A network's strokes are so many pixels wide. For broader ones the photo is painted small, enlarged, mixed
     with the photo and painted again, each time up to twice as large; for finer ones it is painted larger than
     it is wanted.
     """
-    ratio = strokes(job, size)
-    if knows_strokes:
+    ratio = strokes(job, size, settings)
+    if "stroke_size" in settings.conditions:
         ratio /= learnt(ratio)
     if 1 / NEAR <= ratio <= NEAR:
         return [size]
@@ -76,9 +75,9 @@ def ladder(job: Stylize, size: tuple[int, int], *, knows_strokes: bool) -> list[
     return [_scaled(size, ratio ** (index / count - 1)) for index in range(count)] + [size]
 
 
-def strokes(job: Stylize, size: tuple[int, int]) -> float:
+def strokes(job: Stylize, size: tuple[int, int], settings: StyleNetSettings) -> float:
     """The size of the strokes that a result of (height, width) wants, over a network's natural one."""
-    return max(size) * job.stroke_size / 100 / NATURAL
+    return max(size) * job.stroke_size / 100 / settings.natural
 
 
 def learnt(ratio: float) -> float:

@@ -47,6 +47,7 @@ class StyleNetSettings(Frozen):
     output_norm: bool = False  # Magenta normalises the last one too
     output: Literal["sigmoid", "linear"] = "sigmoid"
     conditions: Annotated[tuple[str, ...], Field(max_length=1024)] = ()
+    natural: Annotated[int, Field(ge=64, le=8192)] = 512  # pixels: long side at which strokes are as learnt
 
     @classmethod
     def of_width(cls, width: int, **others: Any) -> StyleNetSettings:

@@ -67,7 +67,12 @@ class NetworkFolder:
         self.started: Started | None = None
 
     def check(self) -> None:
-        """Make the folder. Raises OutputError when something is not to be replaced or cannot be written."""
+        """Make the folder. Raises OutputError when something is not to be replaced or cannot be written.
+
+        And MissingExtraError when TensorBoard is wanted and not there, before anything is replaced.
+        """
+        if self._wanted.tensorboard:
+            _board_module()
         files.check_place(self.place, overwrite=self._wanted.overwrite or self._wanted.resume)
         claim(self.path, resume=self._wanted.resume, overwrite=self._wanted.overwrite)
 
@@ -207,14 +212,18 @@ def _log(curve: list[list[float]], names: list[str]) -> bytes:
     return "".join(lines).encode()
 
 
+def _board_module() -> Any:
+    try:
+        return import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        raise MissingExtraError("--tensorboard needs an extra: pip install 'brushwork[train]'") from error
+
+
 class _Board:
     """TensorBoard's files. Raises MissingExtraError without it."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        try:
-            board: Any = import_module("torch.utils.tensorboard")
-        except ImportError as error:
-            raise MissingExtraError("--tensorboard needs an extra: pip install 'brushwork[train]'") from error
+        board = _board_module()
         # What a killed training told of steps that are now done again is forgotten.
         self._writer = board.SummaryWriter(str(folder), purge_step=step + 1)
 

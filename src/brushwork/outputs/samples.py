@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def curves(losses: NDArray[np.float64], names: Sequence[str]) -> bytes:
     axes: Any = figure.add_subplot()
     window = max(1, len(losses) // 50)
     for column, (name, colour) in enumerate(
-        zip(names, ("#1f6f8b", "#c1440e", "#8a9a5b", "#222222"), strict=False)
+        zip(names, cycle(("#1f6f8b", "#c1440e", "#8a9a5b", "#222222", "#7a5195")), strict=False)
     ):
         values = losses[:, column]
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=0.5, alpha=0.35)

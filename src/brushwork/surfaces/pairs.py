@@ -14,11 +14,14 @@ from torch import Tensor
 from brushwork.context import context_for, keep_freed_memory
 from brushwork.encode import encode_picture
 from brushwork.encoders import VGG19
-from brushwork.errors import InputError
+from brushwork.encoders.vgg19 import check_size
+from brushwork.errors import BrushworkError, InputError
 from brushwork.events import Finished
+from brushwork.feedforward.engine import size_of
 from brushwork.images import Picture, read_picture, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize.engine import Sources
+from brushwork.optimize.scales import result_size
 from brushwork.outputs import files
 from brushwork.runner import run, sources_of
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
@@ -56,9 +59,9 @@ def paint_pairs(job: Stylize, wanted: MakePairs, *, quiet: bool) -> int:
                 done += 1
                 continue
             try:
-                photo = Picture(read_picture(photos.source(index)).pixels)
-            except InputError as error:
-                say(f"left out: {photos.name(index)}: {reason_of(error)}")  # another takes its place
+                photo = _photo(job, photos, index)
+            except BrushworkError as error:
+                say(f"left out: {photos.name(index)}: {error}")  # another takes its place
                 continue
             target = _painted(job, replace(sources, content=photo), encoder)
             given = resize(photo.pixels, target.shape[-2], target.shape[-1], job.resize)
@@ -93,6 +96,19 @@ def _shuffled(photos: Photos, seed: int) -> Iterator[tuple[int, str]]:
         name = stem if stem not in taken else f"{stem}-{index}"
         taken.add(name)
         yield index, name
+
+
+def _photo(job: Stylize, photos: Photos, index: int) -> Picture:
+    """A photo to paint. Raises BrushworkError for one that cannot be read, is too long or too small."""
+    try:
+        photo = Picture(read_picture(photos.source(index)).pixels)
+    except BrushworkError as error:
+        raise InputError(reason_of(error)) from error
+    if job.engine == "feedforward":
+        size_of(job, Sources(photo, []))
+    else:
+        check_size(*result_size(job, photo.pixels.shape[-2:]), [*job.content_layers, *job.style_layers])
+    return photo
 
 
 def _encoder(job: Stylize) -> VGG19 | None:

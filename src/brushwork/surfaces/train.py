@@ -219,7 +219,11 @@ def _work(run: Run, folder: NetworkFolder, *, as_json: bool, quiet: bool) -> int
 
     if not _drain(run, folder, quiet=quiet):
         return _interrupted(run, folder)
-    verdict = run.verdict()
+    try:
+        verdict = run.verdict()
+    except Exception:
+        folder.finish(run.task)  # what was learnt is not lost with the judge
+        raise
     folder.finish(run.task, verdict)
     _tell(folder, run)
     if as_json:

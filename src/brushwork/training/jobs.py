@@ -214,12 +214,18 @@ class StyleNetTrain(Machine):
             )
         if self.freeze and not self.from_network:
             raise ValueError("--freeze keeps layers of another network: give it with --from NET")
-        idle = {"width", "blocks", "depthwise", "adjustable"} & self.model_fields_set
-        fields = type(self).model_fields
-        changed = sorted(name for name in idle if getattr(self, name) != fields[name].default)
-        if self.from_network and changed:
-            raise ValueError(f"{flag(changed[0])} is decided by the network of --from: leave it out")
+        if self.from_network:
+            _check_undecided(self, {"width", "blocks", "depthwise", "adjustable"})
         return self
+
+
+def _check_undecided(job: Frozen, names: set[str]) -> None:
+    """Raise ValueError when one of these, which another network decides, is typed and not as usual."""
+    fields = type(job).model_fields
+    typed = names & job.model_fields_set
+    changed = sorted(name for name in typed if getattr(job, name) != fields[name].default)
+    if changed:
+        raise ValueError(f"{flag(changed[0])} is decided by the network of --from: leave it out")
 
 
 class PairedTrain(Machine):
@@ -273,6 +279,8 @@ class PairedTrain(Machine):
             raise ValueError(
                 f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
             )
+        if self.from_network:
+            _check_undecided(self, {"width", "depth"})
         return self
 
 

@@ -123,12 +123,15 @@ def train(
     torch.manual_seed(plan.seed ^ STREAM)
     if state is not None:
         restore(task, place, state)
+        if place.batch >= batches.steps:  # there are fewer pictures than there were
+            place.next_epoch(place.so_far())
     if plan.processes.rank:  # draws of its own; only the first one's are stored, so these begin anew
         torch.manual_seed((plan.seed ^ STREAM) + 7919 * plan.processes.rank + place.step)
     for learner in task.learners.values():
         learner.processes = plan.processes
     sizes = {name: parameters_of(learner.network) for name, learner in task.learners.items()}
-    total = min(plan.epochs * batches.steps, plan.steps or sys.maxsize)
+    to_come = max(0, plan.epochs - place.epoch) * batches.steps
+    total = min(place.step - place.batch + to_come, plan.steps or sys.maxsize)
     yield Started(
         task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
         context.precision, total, plan.steps is None,
@@ -228,8 +231,8 @@ def _check(losses: Losses, place: _Place, plan: Plan) -> None:
 def state_of(task: Task[Any], place: _Place) -> dict[str, Any]:
     """All that the loop needs to go on, as tensors and plain data."""
     random = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state()
+    if (device := _device(task)).type == "cuda":
+        random["cuda"] = torch.cuda.get_rng_state(device)
     return {
         "task": task.name,
         "version": VERSION,
@@ -253,5 +256,10 @@ def restore(task: Task[Any], place: _Place, state: dict[str, Any]) -> None:
         raise InputError("the checkpoint is of another network: start the training anew") from error
     vars(place).update(state["place"])
     torch.set_rng_state(state["random"]["cpu"])
-    if "cuda" in state["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random"]["cuda"])
+    if "cuda" in state["random"] and (device := _device(task)).type == "cuda":
+        torch.cuda.set_rng_state(state["random"]["cuda"], device)
+
+
+def _device(task: Task[Any]) -> torch.device:
+    """Where its networks are, whose generator draws."""
+    return next(next(iter(task.learners.values())).network.parameters()).device

@@ -54,7 +54,8 @@ class Translate:
             optimizer = torch.optim.Adam(net.parameters(), job.learning_rate, (0.5, 0.999))
             return Learner(net, optimizer, schedule=schedule, average=average)
 
-        learners = {"network": learner(network, job.average)}
+        # Its beginning would linger in a longer mean.
+        learners = {"network": learner(network, min(job.average, max(0.0, 1 - 10 / job.steps)))}
         self.discriminator: PatchDiscriminator | None = None
         if job.adversarial_weight:
             self.discriminator = PatchDiscriminator().to(next(network.parameters()).device)

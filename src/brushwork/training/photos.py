@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from brushwork.decode import kind_of, open_header, reading
-from brushwork.errors import InputError, MissingExtraError
+from brushwork.errors import BrushworkError, InputError, MissingExtraError
 from brushwork.images import Source, opened, read_picture, resize
 from brushwork.pairs import PICTURES
 from brushwork.training.datasets import Shuffled
@@ -123,6 +123,8 @@ class HuggingFace:
     def read(self, index: int) -> Source:
         """The file's bytes, or its path where the data set keeps that."""
         found = self._rows[index][self._column]
+        if found is None:
+            raise InputError(f"{self.names[index]}: there is no picture in this row")
         return found["bytes"] or Path(found["path"])
 
 
@@ -145,20 +147,22 @@ class Photos:
         """A picture as ``read_picture`` takes it."""
         return self._reader.read(index)
 
-    def read(self, index: int, instead: Callable[[int], int] = lambda index: index + 1) -> Tensor:
-        """A photo (1, 3, H, W), 0..1. Raises InputError when none can be read."""
-        for _ in range(len(self)):
-            if index not in self._bad:
+    def read(self, index: int, instead: Iterable[int] = ()) -> Tensor:
+        """A photo (1, 3, H, W), 0..1, or of those ``instead`` the first that can be read.
+
+        Raises InputError when none can.
+        """
+        for each in chain([index], instead):
+            if each not in self._bad:
                 try:
-                    return read_picture(self.source(index)).pixels
-                except InputError as error:
-                    self._bad.add(index)
-                    self.troubles.append(f"{self.name(index)}: {reason_of(error)}")
-            index = instead(index) % len(self)
-        raise InputError(f"none of the {len(self)} pictures can be read: {self.troubles[-1]}")
+                    return read_picture(self.source(each)).pixels
+                except BrushworkError as error:
+                    self._bad.add(each)
+                    self.troubles.append(f"{self.name(each)}: {reason_of(error)}")
+        raise InputError(f"none of the pictures can be read: {self.troubles[-1]}")
 
 
-def reason_of(error: InputError) -> str:
+def reason_of(error: BrushworkError) -> str:
     """Why a picture cannot be read, without its name, which of one in a tar the error does not know."""
     return str(error).partition(": ")[2] or str(error)
 
@@ -188,7 +192,7 @@ def _of_files(paths: Sequence[Path]) -> Photos:
         try:
             size_of(path)
             good.append(path)
-        except InputError as error:
+        except BrushworkError as error:
             troubles.append(str(error))
     return Photos(Files(good), troubles)
 
@@ -248,10 +252,13 @@ class Crops(Shuffled):
     def _crop(self, epoch: int, place: int) -> Tensor:
         draws = np.random.default_rng((self._seed, epoch, place))  # the same in any order of reading
         # In place of one that cannot be read another that is learnt from, never one that is held back.
-        photo = self._photos.read(
-            self._chosen[place], lambda _: self._chosen[int(draws.integers(self.count))]
-        )
+        photo = self._photos.read(self._chosen[place], self._others(draws))
         return random_crop(photo, self._side, draws)
+
+    def _others(self, draws: np.random.Generator) -> Iterator[int]:
+        """All that are learnt from, from a random one on; drawn only when it is asked for."""
+        start = int(draws.integers(self.count))
+        yield from (*self._chosen[start:], *self._chosen[:start])
 
 
 def ahead(orders: Iterable[Tensor], load: Callable[[int], Loaded], readers: int) -> Generator[list[Loaded]]:

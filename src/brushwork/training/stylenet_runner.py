@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from brushwork.context import Context, context_for
 from brushwork.encoders import VGG19
+from brushwork.errors import InputError
 from brushwork.events import Finished as Painted
 from brushwork.feedforward.files import read_network
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
@@ -27,7 +27,7 @@ from brushwork.training.gates import Verdict, judge
 from brushwork.training.jobs import StyleNetTrain
 from brushwork.training.loop import Plan, train
 from brushwork.training.perceptual import Balance, Criterion, calibrated, make_criterion
-from brushwork.training.photos import Crops, middle, open_photos, split
+from brushwork.training.photos import Crops, Photos, middle, open_photos, split
 from brushwork.training.processes import Alone, Processes
 from brushwork.training.stylenet import INPUTS, Stylise, unfrozen
 
@@ -72,22 +72,23 @@ def run_stylenet(
     """
     context = context_for(job)
     photos = open_photos(job.photos)
-    learnt, kept = split(len(photos), job.held_back, job.seed)
-    held_back = torch.cat([middle(photos.read(index), job.crop) for index in kept]).to(context.device)
+    learnt, kept = _divided(photos, job, reference)
+    held_back = kept["held_back"].to(context.device)
     encoder = VGG19.load(job.weights, dtype=context.dtype, device=context.device)
     painting = without_margin(read_picture(job.style).pixels).to(context.device)
     criterion = make_criterion(encoder, painting, job.style_size, job.style_loss)
     network = _network(job)
     unfrozen(network, job.freeze)  # a pattern that names nothing is told before photos are painted
     if reference is None:
-        reference = yield from _measured(job, criterion, held_back[:COMPARED], painting, context)
+        measured = yield from _measured(job, criterion, held_back[:COMPARED], painting, context)
+        reference = kept | measured
     criterion = replace(criterion, balance=Balance(1.0, reference["style"]))
     shown = {"photo": held_back, "optimise engine": reference["optimised"].to(context.device)}
     network = network.to(context.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     task = Stylise(job, network, criterion, shown)
     crops = Crops(photos, learnt, job.crop, job.batch, job.seed)
     plan = Plan(
-        epochs=math.ceil(job.steps / crops.steps),
+        epochs=job.steps,  # more than it needs: the steps end it
         steps=job.steps,
         seed=job.seed,
         accumulate=job.accumulate,
@@ -101,15 +102,43 @@ def run_stylenet(
     return StyleNetRun(task, photos.troubles, reference, notes, events, painting, held_back)
 
 
+def _divided(
+    photos: Photos, job: StyleNetTrain, reference: dict[str, Any] | None
+) -> tuple[list[int], dict[str, Any]]:
+    """Numbers of photos to learn from; middles (N, 3, crop, crop) and names of those held back.
+
+    A training that goes on keeps the ones that it held back, whatever photos there are by now.
+    """
+    learnt, kept = split(len(photos), job.held_back, job.seed)
+    names = [Path(photos.name(index)).name for index in kept]
+    if reference is None or "held_back" not in reference:
+        # In place of one that cannot be read another that is held back, never one that is learnt from.
+        middles = [middle(photos.read(index, kept), job.crop) for index in kept]
+        return learnt, {"held_back": torch.cat(middles), "names": names}
+    if names != reference["names"]:
+        before = set(reference["names"])
+        learnt = [index for index in range(len(photos)) if Path(photos.name(index)).name not in before]
+    if not learnt:
+        raise InputError(
+            f"{job.photos}: all that are left were held back to judge by: give others to learn from"
+        )
+    return learnt, {name: reference[name] for name in ("held_back", "names")}
+
+
 def _network(job: StyleNetTrain) -> StyleNet:
     """The network to begin with."""
     torch.manual_seed(job.seed)
     if job.from_network:
-        network = read_network(Path(job.from_network))
-        return network.train().requires_grad_()
+        network = read_network(Path(job.from_network)).train().requires_grad_()
+        network.settings = network.settings.model_copy(update={"natural": job.style_size})
+        return network
     wanted = {"both": INPUTS, "strength": INPUTS[:1], "stroke": INPUTS[1:], "none": ()}[job.adjustable]
     settings = StyleNetSettings.of_width(
-        job.width, blocks=job.blocks, depthwise=job.depthwise, conditions=wanted
+        job.width,
+        blocks=job.blocks,
+        depthwise=job.depthwise,
+        conditions=wanted,
+        natural=job.style_size,
     )
     return StyleNet(settings)
 
