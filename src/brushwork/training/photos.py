@@ -135,6 +135,7 @@ class Photos:
         self._reader = reader
         self.troubles = list(troubles)  # what was left out and why
         self._bad: set[int] = set()
+        self._last = ""  # of the troubles, which are told and removed
 
     def __len__(self) -> int:
         return len(self._reader.names)
@@ -158,8 +159,9 @@ class Photos:
                     return read_picture(self.source(each)).pixels
                 except BrushworkError as error:
                     self._bad.add(each)
-                    self.troubles.append(f"{self.name(each)}: {reason_of(error)}")
-        raise InputError(f"none of the pictures can be read: {self.troubles[-1]}")
+                    self._last = f"{self.name(each)}: {reason_of(error)}"
+                    self.troubles.append(self._last)
+        raise InputError(f"none of the pictures can be read: {self._last}")
 
 
 def reason_of(error: BrushworkError) -> str:
