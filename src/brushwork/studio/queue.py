@@ -169,9 +169,8 @@ class Queue:
             self._open[ticket.id] = changed
         try:
             self.folder.keep(changed)
-        except (
-            OutputError
-        ) as error:  # a disk that is full now must not end the thread: it may have room again
+        except OutputError as error:
+            # A disk that is full must not end the thread: it may have room again.
             logging.getLogger(__name__).warning("job %s: %s", ticket.id, error)
         return changed
 
