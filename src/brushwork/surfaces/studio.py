@@ -34,10 +34,10 @@ def serve(options: Options) -> None:
     listener = _listen("0.0.0.0" if options.listen else "127.0.0.1", options.port)
     desk = Desk(options)
     app = application(desk, users, hosts=set() if options.listen else LOCAL)
-    say(f"the studio is at http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C ends it)")
     # Headers that name another sender are anybody's: each would have ten more passwords to try.
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
     with alone(desk.folder.root):
+        say(f"the studio is at http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C ends it)")
         uvicorn.Server(config).run([listener])
 
 
