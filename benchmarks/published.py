@@ -10,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-# keras.io/examples/generative/neural_style_transfer, "Iteration N: loss=…", paris.jpg and starry_night.jpg at 400 rows.
+# keras.io/examples/generative/neural_style_transfer, "Iteration N: loss=…", of paris.jpg and starry_night.jpg
+# at 400 rows.
 PUBLISHED = {
     100: 11018.04,
     200: 8514.05,
