@@ -180,7 +180,7 @@ def test_a_device_that_is_not_there(desk: Desk, device: str) -> None:
         (["recipes", "nowhere.toml"], ["nowhere.toml", "No such file"]),
         (["doctor", "photo.png"], ["photo.png"]),
         (["demo", "-o", "photo.png"], ["photo.png", "another folder"]),
-        (["gan", "sample", "nowhere"], ["nowhere: no such file", "brushwork gan train"]),
+        (["gan", "sample", "nowhere"], ["nowhere is missing", "brushwork gan train"]),
     ],
 )  # fmt: skip
 def test_a_line_that_makes_no_sense(desk: Desk, line: list[str], parts: list[str]) -> None:

@@ -183,6 +183,19 @@ def test_a_job_that_came_to_nothing_is_in_the_gallery(
     program.client.predict(waiting, api_name="/delete")
 
 
+def test_words_that_come_and_go_do_not_move_the_button(
+    browser: Browser, server: Server, photo_file: Path, painting_file: Path
+) -> None:
+    """On a phone a forecast has three lines: a button that moves while it is pressed is not pressed."""
+    with browser.new_context(viewport={"width": 390, "height": 900}) as context:
+        page = opened(context.new_page(), server.url)
+        set_out(page, photo_file, painting_file)
+        expect(page.locator("#news")).to_contain_text("of memory at most", timeout=PATIENCE)
+        before = page.locator("#paint").bounding_box()
+        page.evaluate("document.querySelector('#news p').textContent = 'Painting'")
+        assert page.locator("#paint").bounding_box() == before
+
+
 def test_it_asks_for_nothing_outside(browser: Browser, server: Server, photo_file: Path) -> None:
     with browser.new_context() as context:
         page = context.new_page()

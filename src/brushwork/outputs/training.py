@@ -207,7 +207,7 @@ def load_generator(path: Path) -> dict[str, Tensor]:
     """The weights in a file, or in a training's folder. Raises InputError for another network's."""
     place = path / GENERATOR if path.is_dir() else path
     if not place.is_file():
-        raise InputError(f"{place}: no such file: give the folder of a `brushwork gan train`")
+        raise InputError(f"{place} is missing: give the folder of a `brushwork gan train`")
     state = checkpoint_file.load(place)
     if state.get("network") != "dcgan-28":
         raise InputError(f"{place}: holds no generator of `brushwork gan train`: give its folder")
