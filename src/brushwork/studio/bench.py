@@ -84,6 +84,7 @@ class Bench(ABC):
                 self.job: "",
                 self.news: stage.words(str(error.message)),
                 self.clock: gr.Timer(active=False),
+                self.stop: gr.update(visible=False),
+                self.go_on: gr.update(visible=False),
             }
-            hidden = {self.stop: gr.update(visible=False), self.go_on: gr.update(visible=False)}
-            return [(gone | hidden).get(part, gr.skip()) for part in self.shows]
+            return [gone.get(part, gr.skip()) for part in self.shows]

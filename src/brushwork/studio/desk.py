@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from brushwork.errors import InputError
+from brushwork.errors import BrushworkError
 from brushwork.jobs import Stylize
 from brushwork.studio import samples
 from brushwork.studio.folder import Folder, Ticket, Upload, draw_id
@@ -101,7 +101,7 @@ class Desk:
             self.folder.collect(ticket.id, [self.folder.upload(id, owner) for id in dict.fromkeys(photos)])
         try:
             self.queue.add(ticket)
-        except InputError:
+        except BrushworkError:  # the queue is full, or the disk
             self.folder.forget(ticket)
             raise
         return ticket

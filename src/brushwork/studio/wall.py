@@ -106,10 +106,12 @@ class Wall:
                 seen = stage.compared(behind, now, (self._said(other), self._said(ticket)), ratio)
             else:
                 photo = f"studio/photo/{ticket.options['content']}.webp"
-                seen = stage.compared(photo, now, ("Photo", name), ratio) + stage.words(self._said(ticket))
-                if not self.desk.version(ticket):
-                    status = self.desk.status(ticket.id, ticket.owner)
-                    seen = stage.picture(photo, "the photo", ratio) + stage.news(status)
+                if self.desk.version(ticket):
+                    seen = stage.compared(photo, now, ("Photo", name), ratio)
+                    seen += stage.words(self._said(ticket))
+                else:
+                    seen = stage.picture(photo, "the photo", ratio)
+                    seen += stage.news(self.desk.status(ticket.id, ticket.owner))
             command, program = (
                 orders.as_command(ticket, self.desk.folder),
                 orders.as_python(ticket, self.desk.folder),
