@@ -38,6 +38,14 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def mean_decay(average: float, steps: int) -> float:
+    """The decay of a running mean of weights: the one asked for, or of a short training its last tenth's.
+
+    Its beginning would linger in a longer mean.
+    """
+    return min(average, max(0.0, 1 - 10 / steps))
+
+
 class Learner:
     """Moves one network's weights.
 

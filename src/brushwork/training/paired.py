@@ -12,7 +12,7 @@ from brushwork.encoders import VGG19
 from brushwork.feedforward.unet import UNet, to_bytes
 from brushwork.losses import content_loss
 from brushwork.training.jobs import PairedTrain
-from brushwork.training.learner import Learner, cosine
+from brushwork.training.learner import Learner, cosine, mean_decay
 
 LAYERS = ("block1_conv2", "block2_conv2", "block3_conv2")
 WARMUP = 50  # steps
@@ -54,8 +54,7 @@ class Translate:
             optimizer = torch.optim.Adam(net.parameters(), job.learning_rate, (0.5, 0.999))
             return Learner(net, optimizer, schedule=schedule, average=average)
 
-        # Its beginning would linger in a longer mean.
-        learners = {"network": learner(network, min(job.average, max(0.0, 1 - 10 / job.steps)))}
+        learners = {"network": learner(network, mean_decay(job.average, job.steps))}
         self.discriminator: PatchDiscriminator | None = None
         if job.adversarial_weight:
             self.discriminator = PatchDiscriminator().to(next(network.parameters()).device)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brushwork.errors import InputError
+from brushwork.errors import BrushworkError, InputError
 from brushwork.images import read_picture
 from brushwork.pairs import pictures
 from brushwork.training.datasets import Shuffled
@@ -38,7 +38,7 @@ class Pairing:
             if number not in self._bad:
                 try:
                     return self._read(*self.pairs[number])
-                except InputError as error:
+                except BrushworkError as error:
                     self._bad.add(number)
                     self.troubles.append(str(error))
         raise InputError(f"none of the {len(others)} pairs can be read: {self.troubles[-1]}")
@@ -94,7 +94,7 @@ def _trouble(given: Path, wanted: Path) -> str | None:
     for path in (given, wanted):
         try:
             sizes.append(size_of(path))
-        except InputError as error:
+        except BrushworkError as error:
             return str(error)
     if sizes[0] != sizes[1]:
         (a, b), (c, d) = sizes

@@ -14,7 +14,7 @@ from brushwork.feedforward.plan import opacity
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
 from brushwork.losses import total_variation
 from brushwork.training.jobs import StyleNetTrain
-from brushwork.training.learner import Learner, cosine
+from brushwork.training.learner import Learner, cosine, mean_decay
 from brushwork.training.perceptual import STROKES, Criterion
 
 INPUTS = ("strength", "stroke_size")
@@ -45,8 +45,7 @@ class Stylise:
         self.learning_rate = job.learning_rate
         self._job, self._shown = job, shown
         schedule = cosine(job.steps, warmup=min(WARMUP, job.steps // 10))
-        # Of a short training the last tenth: its beginning would linger in a longer mean.
-        average = min(job.average, max(0.0, 1 - 10 / job.steps))
+        average = mean_decay(job.average, job.steps)
         optimizer = _adam(unfrozen(network, job.freeze), job.learning_rate)
         self.learners: Mapping[str, Learner] = {
             "network": Learner(network, optimizer, schedule=schedule, average=average)
