@@ -20,6 +20,7 @@ from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.paintings import Paintings
 from brushwork.feedforward.plan import Plan, learnt, make_plan, opacity, strokes
 from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
+from brushwork.feedforward.translate import translates
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
@@ -79,9 +80,12 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
 
 
 def size_of(job: Stylize, sources: Sources) -> tuple[int, int]:
-    """Height and width of the result. Raises InputError when it is too small for a network."""
+    """Height and width of the result. Raises InputError when it is too small for the network.
+
+    One from pairs takes any size.
+    """
     height, width = result_size(job, sources.content.pixels.shape[-2:])
-    if min(height, width) < SMALLEST:
+    if min(height, width) < SMALLEST and not translates(job):
         raise InputError(f"the result would be {width}×{height}: the network needs {SMALLEST} pixels a side")
     return height, width
 

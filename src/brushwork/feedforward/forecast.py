@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -34,12 +35,8 @@ def forecast(job: Stylize, size: tuple[int, int], context: Context) -> tuple[For
     plan = make_plan(job, settings, size, context)
     count = len(settings.conditions)
     brush = Brush(key, settings, torch.full((count,), 1 / count) if count else None, 1.0)
-    photo, times = torch.rand(1, 3, SIDE, SIDE), list[float]()
-    for _ in range(4):
-        began = time.perf_counter()
-        drained(one_pass(brush, photo, None, plan.backend, context))
-        times.append(time.perf_counter() - began)
-    a_pixel = median(times[1:]) / SIDE**2  # the first also prepares the network
+    photo = torch.rand(1, 3, SIDE, SIDE)
+    a_pixel = _seconds(lambda: drained(one_pass(brush, photo, None, plan.backend, context))) / SIDE**2
     rungs: list[Rung] = []
     for step in plan.steps:
         memory = round(need(settings, (step.height, step.width), step.tile))
@@ -53,11 +50,17 @@ def _of_pairs(job: Stylize, size: tuple[int, int], context: Context) -> Forecast
     """The same of a network from pairs, which paints in one pass at any size."""
     network = read_unet(Path(job.styles[0].path)).to(context.device)
     memory = round(check(job, network.settings, size, context))
-    photo, times = torch.rand(1, 3, SIDE, SIDE, device=context.device), list[float]()
+    photo = torch.rand(1, 3, SIDE, SIDE, device=context.device)
     with torch.no_grad():
-        for _ in range(4):
-            began = time.perf_counter()
-            network(photo).sum().item()
-            times.append(time.perf_counter() - began)
-    seconds = median(times[1:]) * size[0] * size[1] / SIDE**2
+        seconds = _seconds(lambda: network(photo).sum().item()) * size[0] * size[1] / SIDE**2
     return Forecast([Rung(Scale(*size, 1), Plan(bytes=memory), seconds)])
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The median of three passes, after one that also prepares the network."""
+    times: list[float] = []
+    for _ in range(4):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return median(times[1:])

@@ -108,8 +108,13 @@ def _tile(job: Stylize, settings: StyleNetSettings, size: tuple[int, int], limit
         if tile < max(size) and need(settings, size, tile) <= limit:
             return tile
     least = need(settings, size, TILES[-1])
-    raise InputError(
-        f"{size[1]}×{size[0]} needs {least / 1e9:.1f} GB of memory and {limit / 1e9:.1f} GB may be used: "
+    raise too_large(size, least, limit)
+
+
+def too_large(size: tuple[int, int], need: float, limit: int) -> InputError:
+    """What says that a result of (height, width) needs more bytes than may be used."""
+    return InputError(
+        f"{size[1]}×{size[0]} needs {need / 1e9:.1f} GB of memory and {limit / 1e9:.1f} GB may be used: "
         "lower --size or raise --memory"
     )
 

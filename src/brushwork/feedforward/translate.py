@@ -12,7 +12,7 @@ from brushwork import colour
 from brushwork.context import Context
 from brushwork.errors import InputError
 from brushwork.events import Event, Finished, Losses, Started
-from brushwork.feedforward.plan import BASE, PICTURES
+from brushwork.feedforward.plan import BASE, PICTURES, too_large
 from brushwork.feedforward.unet import UNetSettings, is_unet, read_unet
 from brushwork.fields import flag
 from brushwork.images import resize
@@ -38,13 +38,10 @@ def check(job: Stylize, settings: UNetSettings, size: tuple[int, int], context: 
         raise InputError(
             f"{flag(name)}: a network from pairs paints in one piece, as it learnt: leave that out"
         )
-    need, limit = BASE + size[0] * size[1] * (PICTURES + PLANES * 4 * settings.width), job.memory
-    limit = limit or context.memory_limit()
+    need = BASE + size[0] * size[1] * (PICTURES + PLANES * 4 * settings.width)
+    limit = job.memory or context.memory_limit()
     if limit is not None and need > limit:
-        raise InputError(
-            f"{size[1]}×{size[0]} needs {need / 1e9:.1f} GB of memory and {limit / 1e9:.1f} GB may be used: "
-            "lower --size or raise --memory"
-        )
+        raise too_large(size, need, limit)
     return need
 
 

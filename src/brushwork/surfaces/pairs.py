@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -63,15 +63,20 @@ def paint_pairs(job: Stylize, wanted: MakePairs, *, quiet: bool) -> int:
             except BrushworkError as error:
                 say(f"left out: {photos.name(index)}: {error}")  # another takes its place
                 continue
-            target = _painted(job, replace(sources, content=photo), encoder)
-            given = resize(photo.pixels, target.shape[-2], target.shape[-1], job.resize)
-            for place, pixels in zip(places, (given, target), strict=True):
-                files.write(place, encode_picture(Picture(pixels), "PNG"))
+            _paint_pair(job, replace(sources, content=photo), encoder, places)
             done += 1
             if not quiet:
                 say(f"{done} of {count}: {name}")
     say(f"wrote {folder}")
     return DONE
+
+
+def _paint_pair(job: Stylize, sources: Sources, encoder: VGG19 | None, places: Sequence[Path]) -> None:
+    """Write a photo, in its result's size, and the result."""
+    target = _painted(job, sources, encoder)
+    given = resize(sources.content.pixels, target.shape[-2], target.shape[-1], job.resize)
+    for place, pixels in zip(places, (given, target), strict=True):
+        files.write(place, encode_picture(Picture(pixels), "PNG"))
 
 
 def _claim(folder: Path, job: Stylize) -> None:

@@ -12,7 +12,7 @@ from brushwork.optimize.engine import how, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast
 from brushwork.optimize.plan import Plan
-from brushwork.optimize.scales import Scale, result_size
+from brushwork.optimize.scales import Scale
 from brushwork.outputs.files import write_standard_output
 from brushwork.runner import read_sources
 from brushwork.surfaces.terminal import duration, say, table
@@ -53,13 +53,8 @@ def _of_passes(job: Stylize, context: Context) -> tuple[Forecast, float, dict[st
     """
     from brushwork.feedforward.engine import size_of
     from brushwork.feedforward.forecast import forecast
-    from brushwork.feedforward.translate import translates
 
-    sources = read_sources(job)
-    if translates(job):
-        height, width = result_size(job, sources.content.pixels.shape[-2:])
-    else:
-        height, width = size_of(job, sources)
+    height, width = size_of(job, read_sources(job))
     began = process_seconds()  # painting reads the pictures, too
     found, backend = forecast(job, (height, width), context)
     return found, began, {"width": width, "height": height, "evaluations": 0, "backend": backend}

@@ -92,10 +92,11 @@ def _draw(
 def _labels(grid: Sequence[Cell], axes: Sequence[Axis | None]) -> Labels:
     job = grid[0].job
     paintings = " and ".join(Path(style.path).stem for style in job.styles)
-    told = (
-        "" if any(axis and axis.field == "recipe" for axis in axes) else f" of recipe {Path(job.recipe).stem}"
-    )
-    what = f"{len(grid)} variations{' in one pass each' if job.engine == 'feedforward' else told}"
+    what = f"{len(grid)} variations"
+    if job.engine == "feedforward":
+        what += " in one pass each"
+    elif not any(axis and axis.field == "recipe" for axis in axes):
+        what += f" of recipe {Path(job.recipe).stem}"
     return Labels(
         f"{Path(job.content).stem} after {paintings}",
         f"{what}; each number's command paints it at full size",
