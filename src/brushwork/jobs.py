@@ -318,12 +318,11 @@ def check_typed(explicit: dict[str, Any]) -> None:
     """Raise ValueError for options that the engine would not look at."""
     if explicit.get("engine") != "feedforward":
         return
-    idle = [name for name in explicit if name in Settings.model_fields and name not in ONE_PASS]
+    idle = [flag(name) for name in explicit if name in Settings.model_fields and name not in ONE_PASS]
     if explicit.get("color") == "palette":  # a recipe's is "style" there
-        idle.append("color")
+        idle.append("--color palette")
     if idle:
-        what = "--color palette" if idle[0] == "color" else flag(idle[0])
-        raise ValueError(f"{what} says how pixels are optimised: leave it out, or use --engine optimize")
+        raise ValueError(f"{idle[0]} says how pixels are optimised: leave it out, or use --engine optimize")
 
 
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:

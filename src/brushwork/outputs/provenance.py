@@ -52,8 +52,7 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
         # What brushwork did before it had an option is that option's default, whatever recipes say now.
         job = {name: field.default for name, field in Settings.model_fields.items()} | job
         if "recipe" in changes:
-            size = "size" if job.get("rows") is None else "rows"
-            job = {name: job[name] for name in job if name == size or name not in Settings.model_fields}
+            job = _without_look(job)
         # "auto" may choose otherwise another day; what ran then is what repeats the picture.
         machine = {key: stored[key] for key in ("device", "precision", "threads") if key in stored}
         kept = _located({name: job[name] for name in job.keys() - changes.keys()}, files, path)
@@ -65,6 +64,12 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
         raise InputError(str(error)) from error
     # None stands for what a change supersedes: the job stays whole and needs its recipe's file no more.
     return dict.fromkeys(job) | merge(kept | machine, changes)
+
+
+def _without_look(job: dict[str, Any]) -> dict[str, Any]:
+    """A job without its look, but with its size."""
+    size = "size" if job.get("rows") is None else "rows"
+    return {name: value for name, value in job.items() if name == size or name not in Settings.model_fields}
 
 
 def _located(job: dict[str, Any], files: dict[str, str | None], picture: Path) -> dict[str, Any]:
