@@ -28,7 +28,7 @@ from brushwork.losses import (
     total_variation,
 )
 from brushwork.losses.content import ContentForm
-from brushwork.losses.statistics import blend
+from brushwork.losses.statistics import blend, in_float64, levels
 from brushwork.losses.style import StyleForm
 from brushwork.losses.variation import VariationForm
 
@@ -61,6 +61,20 @@ def checked(function: Callable[..., Tensor], *inputs: Tensor) -> None:
 
 
 # ------------------------------------------------------------------------------------------ Gram matrices
+
+
+@settings(deadline=None)
+@given(size=st.integers(1, 600), count=st.integers(1, 600), seed=st.integers(0, 99))
+def test_levels_lie_evenly_in_a_distribution(size: int, count: int, seed: int) -> None:
+    ordered = torch.rand(2, size, generator=torch.Generator().manual_seed(seed)).sort(1).values
+    at = (np.arange(count) + 0.5) / count  # numpy's "hazen" puts the i-th of n at (i + ½) / n
+    expected = np.quantile(ordered.double().numpy(), at, axis=1, method="hazen").T
+    np.testing.assert_allclose(levels(ordered, count).numpy(), expected, atol=1e-6)
+
+
+def test_an_apple_gpu_s_sums_are_added_up_on_the_processor() -> None:
+    found = in_float64(torch.ones(2), torch.device("mps"))  # no such device is needed: it has no float64
+    assert (found.device.type, found.dtype) == ("cpu", torch.float64)
 
 
 def test_gram_matrix_of_the_worked_example() -> None:

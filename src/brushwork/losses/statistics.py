@@ -111,6 +111,12 @@ def _matrix(features: Tensor) -> Tensor:
     return features.reshape(features.shape[-3], -1)
 
 
+def in_float64(tensor: Tensor, home: torch.device | None = None) -> Tensor:
+    """In float64, on its own device or ``home``; on the processor for Apple's GPUs, which have none."""
+    device = tensor.device if home is None else home
+    return tensor.to("cpu" if device.type == "mps" else device).double()
+
+
 @dataclass(frozen=True)
 class Moments:
     """Raw sums over positions: ``weight`` N, ``first`` ΣF (C,), ``second`` ΣFFᵀ (C, C).
@@ -193,7 +199,9 @@ def levels(ordered: Tensor, count: int) -> Tensor:
     size = ordered.shape[1]
     if count == size:
         return ordered
-    at = (torch.arange(count, device=ordered.device, dtype=torch.float64) + 0.5) / count * size - 0.5
-    low = at.floor().clamp(0, size - 1).long()
+    # The place (i + ½) / count · size − ½ in whole numbers over twice the count: no GPU's float32 errs there.
+    at = (2 * torch.arange(count, device=ordered.device) + 1) * size - count
+    low = at.div(2 * count, rounding_mode="floor").clamp(0, size - 1)
     high = (low + 1).clamp(max=size - 1)
-    return torch.lerp(ordered[:, low], ordered[:, high], (at - low).clamp(0, 1).to(ordered))
+    share = (at - 2 * count * low).to(ordered.dtype) / (2 * count)
+    return torch.lerp(ordered[:, low], ordered[:, high], share.clamp(0, 1))

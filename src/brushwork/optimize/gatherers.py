@@ -16,7 +16,7 @@ from brushwork.jobs import Settings
 from brushwork.losses import Gaussian, Moments, Patches, Projections
 from brushwork.losses.nearest import draw
 from brushwork.losses.sliced import directions_of
-from brushwork.losses.statistics import blend, flatten
+from brushwork.losses.statistics import blend, flatten, in_float64
 from brushwork.optimize.crew import Copies, Crew
 from brushwork.optimize.objective import StyleTarget
 from brushwork.optimize.tiles import Tile, tiling
@@ -112,13 +112,14 @@ class _Summed:
 
     def add(self, part: Moments) -> None:
         self.dtype = part.first.dtype
-        first, second = (each.to(self.home).double() for each in (part.first, part.second))
+        first, second = (in_float64(each, self.home) for each in (part.first, part.second))
         found = Moments(part.weight, first, second)
         self.sums = found if self.sums is None else self.sums + found
 
     def result(self) -> Moments:
         assert self.sums is not None
-        return Moments(self.sums.weight, self.sums.first.to(self.dtype), self.sums.second.to(self.dtype))
+        first, second = (each.to(self.home, self.dtype) for each in (self.sums.first, self.sums.second))
+        return Moments(self.sums.weight, first, second)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from torch import Tensor
 from brushwork.jobs import Settings
 from brushwork.losses import Gaussian, Moments, Patches, Projections, nearest_loss, style_loss
 from brushwork.losses.sliced import rank_differences
-from brushwork.losses.statistics import flatten
+from brushwork.losses.statistics import flatten, in_float64
 from brushwork.optimize.crew import Copies
 from brushwork.optimize.vault import Vault
 
@@ -80,7 +80,7 @@ class MomentsTally:
     def measure(self, features: Tensor) -> Moments:
         """The sums over a tile's own features, (1, C, h, w)."""
         found, home = Moments.of(features), self._known.first.device
-        return Moments(found.weight, found.first.double().to(home), found.second.double().to(home))
+        return Moments(found.weight, in_float64(found.first, home), in_float64(found.second, home))
 
     def add(self, part: Moments) -> None:
         """Take what was measured of the next tile, in the order of the tiles."""
@@ -133,7 +133,7 @@ class NearestTally:
     def measure(self, features: Tensor) -> tuple[int, Tensor]:
         """N and ΣF of a tile's own features, (1, C, h, w)."""
         matrix = flatten(features)
-        return matrix.shape[1], matrix.sum(1, dtype=torch.float64).to(self.target.vectors.device)
+        return matrix.shape[1], in_float64(matrix.sum(1), self.target.vectors.device)
 
     def add(self, part: tuple[int, Tensor]) -> None:
         """Take what was measured of the next tile, in the order of the tiles."""
@@ -207,7 +207,7 @@ class SlicedTally:
         for row in range(rows):
             values = torch.cat([part[row] for part in self.parts]).to(self.target.quantiles.device)
             found = rank_differences(values, self.target.quantiles[row])
-            total += float(found.double().square().sum())
+            total += float(in_float64(found).square().sum())
             for part, piece in zip(differences, found.split(sizes), strict=True):
                 part[row] = piece
         self.vault.release(*self.parts, *differences)

@@ -274,7 +274,7 @@ class Kept:
         """Take what was measured of the next tile."""
         self.tiles.append(vault.keep(own))
         self.count += own.numel()
-        self.energy += float(own.square().sum(dtype=torch.float64))
+        self.energy += float(own.square().sum())
 
     def scale(self, settings: Settings) -> float:
         """What Σ(F−P)² is multiplied by."""
