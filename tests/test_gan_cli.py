@@ -50,6 +50,15 @@ def test_a_training_writes_what_it_says(bench: Bench) -> None:
     assert lines[-1]["d_loss"] == told["d_loss"]
 
 
+def test_a_training_does_without_a_stderr_that_is_closed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)  # as Python has it after 2>&-
+    loud = [word for word in QUICK if word != "--quiet"]
+    assert bench.gan("train", *loud, "--epochs", "1", "-o", "run").status == 0
+    assert (bench.folder / "run" / "generator.safetensors").exists()
+
+
 def test_the_film_has_a_frame_every_so_many_steps(bench: Bench) -> None:
     import av
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 from brushwork.surfaces.status import interruptible
-from brushwork.surfaces.terminal import LINE_EVERY, say
+from brushwork.surfaces.terminal import LINE_EVERY, OneBar, Silence, say, suiting
 from brushwork.training.events import Checkpoint, EpochDone, Event, Preparing, Started, Stepped
 
 Result = TypeVar("Result")
 
 
-def watcher(*, quiet: bool) -> Silence:
-    """A bar when stderr is a terminal, plain lines otherwise, nothing when ``quiet``."""
-    if quiet:
-        return Silence()
-    return Bar() if sys.stderr.isatty() else Lines()
+def watcher(*, quiet: bool) -> Silence[Event]:
+    """What shows a training, as ``suiting`` has it."""
+    return suiting(Bar, Lines, quiet=quiet)
 
 
 def watched(events: Generator[Event, None, Result], *, quiet: bool) -> Result:
@@ -47,22 +43,7 @@ def drain(
     return True
 
 
-class Silence:
-    """Shows nothing."""
-
-    def show(self, event: Event) -> None:
-        """Take note of the next event."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-class Lines(Silence):
+class Lines(Silence[Event]):
     """A line at the start, one an epoch and one every ten seconds, for logs."""
 
     def __init__(self) -> None:
@@ -90,30 +71,12 @@ class Lines(Silence):
                 pass
 
 
-class Bar(Silence):
+class Bar(OneBar[Event]):
     """A progress bar with epoch, losses and time left."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns: list[Any] = [
-            BarColumn(bar_width=20),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        ]
-        self._bar = Progress(*columns, speed_estimate_period=600, console=Console(stderr=True))
-        self._task = self._bar.add_task("reading", total=None)
+        super().__init__()
         self._epochs = self._steps = 0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def show(self, event: Event) -> None:
         """Move the bar."""

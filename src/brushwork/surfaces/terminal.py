@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Self, TypeVar
 
 from brushwork.errors import OutputError
 from brushwork.events import Event, Progress, Replanned, Started, Swept
@@ -16,32 +16,14 @@ LINE_EVERY = 10.0  # seconds between plain lines
 BAR_WIDTH, TIME_WIDTH = 20, 7  # columns
 
 
-class Watcher(Protocol):
-    """Shows events to a person."""
+Shown = TypeVar("Shown", contravariant=True)
 
-    def show(self, event: Event) -> None:
+
+class Silence(Generic[Shown]):
+    """Shows nothing of the events."""
+
+    def show(self, event: Shown) -> None:
         """Take note of the next event."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def watcher(*, quiet: bool) -> Watcher:
-    """A bar when stderr is a terminal, plain lines otherwise, nothing when ``quiet``."""
-    if quiet:
-        return Silence()
-    return Bar() if sys.stderr and sys.stderr.isatty() else Lines()
-
-
-class Silence:
-    """Shows nothing."""
-
-    def show(self, event: Event) -> None:
-        """Take no note."""
 
     def __enter__(self) -> Self:
         return self
@@ -50,6 +32,52 @@ class Silence:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+
+class OneBar(Silence[Shown]):
+    """A progress bar with the time left and a description."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+        from rich.table import Column
+
+        columns: list[Any] = [
+            BarColumn(bar_width=BAR_WIDTH),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=TIME_WIDTH)),
+            TextColumn("{task.description}"),
+        ]
+        # An evaluation may take a minute; the speed is that of the last ten.
+        self._bar = RichProgress(*columns, speed_estimate_period=600, console=Console(stderr=True))
+        self._task = self._bar.add_task("reading", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+Watcher = Silence[Event]
+"""Shows a painting's events to a person."""
+
+
+def watcher(*, quiet: bool) -> Watcher:
+    """What shows a painting, as ``suiting`` has it."""
+    return suiting(Bar, Lines, quiet=quiet)
+
+
+def suiting(
+    bar: Callable[[], Silence[Shown]], lines: Callable[[], Silence[Shown]], *, quiet: bool
+) -> Silence[Shown]:
+    """A bar when stderr is a terminal, plain lines otherwise, nothing when ``quiet``."""
+    if quiet:
+        return Silence()
+    return bar() if sys.stderr and sys.stderr.isatty() else lines()
 
 
 class Work:
@@ -79,7 +107,7 @@ class Work:
         return amount
 
 
-class Lines(Silence):
+class Lines(Silence[Event]):
     """A line at the start and one every ten seconds, for logs."""
 
     def __init__(self) -> None:
@@ -116,34 +144,13 @@ class Lines(Silence):
         return (now - self._began) * (self._work.total - done) / (done - self._done)
 
 
-class Bar(Silence):
+class Bar(OneBar[Event]):
     """A progress bar with scale, step, losses and time left; it moves by the pixels evaluated."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
-        from rich.table import Column
-
-        columns: list[Any] = [
-            BarColumn(bar_width=BAR_WIDTH),
-            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=TIME_WIDTH)),
-            TextColumn("{task.description}"),
-        ]
-        # An evaluation may take a minute; the speed is that of the last ten.
-        self._bar = RichProgress(*columns, speed_estimate_period=600, console=Console(stderr=True))
-        self._task = self._bar.add_task("reading", total=None)
+        super().__init__()
         self._work: Work | None = None
         self._started: Started | None = None
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def show(self, event: Event) -> None:
         """Move the bar."""
