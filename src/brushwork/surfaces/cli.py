@@ -20,7 +20,7 @@ from brushwork.studio.options import Options as Studio
 from brushwork.surfaces import gan, train
 from brushwork.surfaces.crowd import wait_politely
 from brushwork.surfaces.downloads import fetch_one
-from brushwork.surfaces.options import of_model, shield, typed, with_options
+from brushwork.surfaces.options import Json, Overwrite, Quiet, of_model, shield, switch, typed, with_options
 from brushwork.surfaces.painting import paint
 from brushwork.surfaces.status import DONE, INTERRUPTED, OUR_FAULT, YOUR_TURN
 from brushwork.surfaces.terminal import say
@@ -85,10 +85,8 @@ def stylize(
             help="repeat the job inside a picture; with another --recipe in its size",
         ),
     ] = None,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
     **options: Any,
 ) -> int:
     """Paint PHOTO in the manner of one or several paintings."""
@@ -117,10 +115,8 @@ def resume(
     run_dir: Annotated[str, Parameter(help="the folder that the interrupted run named")],
     /,
     *,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Go on with an interrupted run, to the same result; its outputs are replaced."""
     from brushwork.outputs.run_folder import located, read_run
@@ -136,9 +132,7 @@ def plan(
     photo: Annotated[str | None, Parameter(help="the photo")] = None,
     /,
     *,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
+    json_: Json = False,
     **options: Any,
 ) -> int:
     """Predict memory and time of painting PHOTO, and show how the work is divided; nothing is painted.
@@ -156,10 +150,8 @@ def sheet(
     photo: Annotated[str | None, Parameter(help="the photo")] = None,
     /,
     *,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
     **options: Any,
 ) -> int:
     """Paint variations of PHOTO side by side on one sheet, each with the command that repeats it.
@@ -181,20 +173,13 @@ def sheet(
 
 def evaluate(
     *results: Annotated[str, Parameter(name="OUT", help="pictures to score, or folders of them")],
-    fetch: Annotated[
-        bool,
-        Parameter(help="download the judge's weights first (528 MB)", negative=(), show_default=False),
-    ] = False,
+    fetch: Annotated[bool, switch("download the judge's weights first (528 MB)")] = False,
     csv_: Annotated[str | None, Parameter(name="--csv", metavar="FILE.csv", help="the scores")] = None,
     sheet: Annotated[
         str | None, Parameter(metavar="FILE.png", help="a row for each pair, labelled with the scores")
     ] = None,
-    overwrite: Annotated[
-        bool, Parameter(help="replace files that exist", negative=(), show_default=False)
-    ] = False,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
+    overwrite: Overwrite = False,
+    json_: Json = False,
     **options: Any,
 ) -> int:
     """Score pictures against their photo and painting.
@@ -242,10 +227,8 @@ def styles(
         str | None,
         Parameter(name=["--output", "-o"], metavar="SHEET.png", help="sheet of the built-in styles"),
     ] = None,
-    overwrite: Annotated[
-        bool, Parameter(help="replace a file that exists", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    overwrite: Annotated[bool, switch("replace a file that exists")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the styles of --engine feedforward; with -o show PHOTO in each of the built-in ones."""
     if photo is not None and output is None:
@@ -260,9 +243,7 @@ def styles(
 
 def export(
     *,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
+    json_: Json = False,
     **options: Any,
 ) -> None:
     """Write a style of --engine feedforward as an ONNX file, and compare what it paints with PyTorch's.
@@ -279,16 +260,9 @@ def export(
 
 def doctor(
     *,
-    fetch: Annotated[
-        bool, Parameter(help="download the exact weights", negative=(), show_default=False)
-    ] = False,
+    fetch: Annotated[bool, switch("download the exact weights")] = False,
     measure: Annotated[
-        bool,
-        Parameter(
-            help="time what runs networks of one pass, and use the faster from then on",
-            negative=(),
-            show_default=False,
-        ),
+        bool, switch("time what runs networks of one pass, and use the faster from then on")
     ] = False,
 ) -> int:
     """Show devices, weights and optional parts, and how to get what is missing."""
@@ -313,7 +287,7 @@ def _measure() -> None:
 
     found = pace.measure()
     file = pace.place(found.threads)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(file.parent)
     files.write(file, found.model_dump_json().encode())
     say(f"wrote {file}")
 
@@ -323,10 +297,8 @@ def demo(
     output: Annotated[
         str, Parameter(name=["--output", "-o"], metavar="DIR", help="folder for photo, styles and results")
     ] = "demo",
-    overwrite: Annotated[
-        bool, Parameter(help="replace files that exist", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> int:
     """Paint a photo that ships with scikit-image in three styles that Brushwork paints itself."""
     from brushwork.surfaces.demo import paint_demo

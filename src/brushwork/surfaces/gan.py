@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from brushwork.errors import InputError
 from brushwork.fields import build, flag
 from brushwork.surfaces.downloads import fetch_all
-from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.surfaces.options import Json, Quiet, of_model, switch, typed, with_options
 from brushwork.surfaces.status import DONE, INTERRUPTED
 from brushwork.surfaces.terminal import say, tell
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
@@ -31,13 +31,9 @@ MAY_CHANGE = {"epochs", "threads", "device", "data"}
 
 def train(
     *,
-    fetch: Annotated[
-        bool, Parameter(help="download Fashion-MNIST first (31 MB)", negative=(), show_default=False)
-    ] = False,
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    fetch: Annotated[bool, switch("download Fashion-MNIST first (31 MB)")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
     **options: Any,
 ) -> int:
     """Train a generator and a discriminator on Fashion-MNIST, or on pictures of one's own.
@@ -144,10 +140,8 @@ def sample(
 
 def score(
     *generators: Annotated[str, Parameter(name="DIR", help="folders of trainings, or their generators")],
-    json_: Annotated[
-        bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-    ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
     **options: Any,
 ) -> int:
     """Score trained generators against real pictures that no training saw.

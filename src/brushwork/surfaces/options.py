@@ -29,6 +29,16 @@ REPEATABLE = {
 }
 
 
+def switch(help: str, **more: Any) -> Parameter:
+    """What is off unless it is typed."""
+    return Parameter(help=help, negative=(), show_default=False, **more)
+
+
+Json = Annotated[bool, switch("one JSON object on stdout", name="--json")]
+Quiet = Annotated[bool, switch("no progress")]
+Overwrite = Annotated[bool, switch("replace files that exist")]
+
+
 def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldInfo]]) -> Callable[..., Any]:
     """Give ``command`` one keyword-only parameter for each field, None when not typed.
 

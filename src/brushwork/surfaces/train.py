@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from brushwork.errors import DivergedError, InputError
 from brushwork.fields import Frozen, build, flag
 from brushwork.jobs import Settings, Stylize
-from brushwork.surfaces.options import of_model, typed, with_options
+from brushwork.surfaces.options import Json, Quiet, of_model, typed, with_options
 from brushwork.surfaces.status import DONE, INTERRUPTED
 from brushwork.surfaces.terminal import say, table, tell
 from brushwork.training.jobs import MakePairs, NetworkFiles, PairedTrain, StyleNetTrain
@@ -30,10 +30,6 @@ MAY_CHANGE = {"photos", "inputs", "targets", "threads", "device", "learning_rate
 """What may differ from the training that ``--resume`` goes on with."""
 POSITIONAL = {"photos": "PHOTOS", "inputs": "INPUTS", "targets": "TARGETS"}
 
-Json = Annotated[
-    bool, Parameter(name="--json", help="one JSON object on stdout", negative=(), show_default=False)
-]
-Quiet = Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)]
 Job = TypeVar("Job", bound=Frozen)
 
 
