@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brushwork.training.scores import compare, coverage, frechet
+from brushwork.metrics.artfid import frechet_distance
+from brushwork.training.scores import compare, coverage
 from gan_bench import QUICK, Bench, idx
 
 
@@ -23,7 +24,7 @@ def test_frechet_distance_of_scaled_and_shifted_features(shift: float, scale: fl
     moved = ((scale * mean + shift) - mean).square().sum()
     # Gaussians that differ by a factor: tr(Σ) (s - 1)²
     expected = float(moved + spread.trace() * (scale - 1) ** 2)
-    assert frechet(x, scale * x + shift) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert frechet_distance(x, scale * x + shift) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 def test_frechet_distance_of_rotated_gaussians_against_the_matrix_root() -> None:
@@ -34,7 +35,7 @@ def test_frechet_distance_of_rotated_gaussians_against_the_matrix_root() -> None
     root = (vectors * np.sqrt(values)) @ np.linalg.inv(vectors)
     gap = one.double().mean(0) - two.double().mean(0)
     expected = float(gap.square().sum()) + np.trace(a + b - 2 * root.real)
-    assert frechet(one, two) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-6)
 
 
 def test_coverage_by_hand() -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from brushwork.metrics.artfid import frechet_distance
+
 NEIGHBOURS = 3  # as in the paper
 
 
@@ -22,30 +24,11 @@ class SampleScores:
 
 
 def compare(real: Tensor, made: Tensor) -> SampleScores:
-    """Score features (M, F) of samples against features (N, F) of real pictures."""
-    return SampleScores(frechet(real, made), coverage(real, made), coverage(made, real))
+    """Score features (M, F) of samples against features (N, F) of real pictures.
 
-
-def frechet(one: Tensor, two: Tensor) -> float:
-    """Distance of the Gaussians around two sets of features: |μ−ν|² + tr(Σ + Γ − 2(Σ^½ Γ Σ^½)^½).
-
-    The FID (arXiv 1706.08500), with other features than Inception's.
+    ``fid`` is the FID with other features than Inception's.
     """
-    (mean, cov), (other_mean, other_cov) = (_gaussian(each) for each in (one, two))
-    root = _root(cov)
-    cross = torch.linalg.eigvalsh(root @ other_cov @ root).clamp(min=0).sqrt().sum()
-    distance = (mean - other_mean).square().sum() + cov.trace() + other_cov.trace() - 2 * cross
-    return max(0.0, float(distance))
-
-
-def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    features = features.double()  # the distance is a small difference of large sums
-    return features.mean(0), torch.cov(features.T)
-
-
-def _root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return SampleScores(frechet_distance(real, made), coverage(real, made), coverage(made, real))
 
 
 def coverage(support: Tensor, points: Tensor) -> float:
