@@ -104,9 +104,8 @@ def test_resuming_gives_the_same_bits(stop: int, average: float, tmp_path: Any) 
     events = ran(second, checkpoint.load(tmp_path / "state"))
     assert [e.losses for e in events if isinstance(e, Stepped)] == losses[stop:]
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
-    for task in (whole, second):
-        task.learners["network"].swap_mean()
-    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
+    with whole.learners["network"].averaged(), second.learners["network"].averaged():
+        assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
 
 
 @pytest.mark.parametrize("count", [3, 8, 16, 22, 40])
@@ -152,10 +151,9 @@ def test_the_running_mean_is_first_a_plain_mean() -> None:
     for _ in range(3):
         learn(task, pictures(8).float() / 255, 1, CPU)
         seen.append(weights(task))
-    task.learners["network"].swap_mean()
-    for i, mean in enumerate(weights(task)):
-        torch.testing.assert_close(mean, torch.stack([each[i] for each in seen]).mean(0))
-    task.learners["network"].swap_mean()
+    with task.learners["network"].averaged():
+        for i, mean in enumerate(weights(task)):
+            torch.testing.assert_close(mean, torch.stack([each[i] for each in seen]).mean(0))
     assert all(torch.equal(a, b) for a, b in zip(weights(task), seen[-1], strict=True))
 
 

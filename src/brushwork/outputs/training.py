@@ -193,12 +193,8 @@ def _is_ours(name: str) -> bool:
 
 def save_generator(path: Path, task: Gan, job: GanTrain) -> None:
     """Write the generator that makes the samples: its averaged weights when there are such."""
-    learner = task.learners["generator"]
-    learner.swap_mean()
-    try:
+    with task.learners["generator"].averaged():
         weights = {name: value.detach().clone() for name, value in task.generator.state_dict().items()}
-    finally:
-        learner.swap_mean()
     made = {"network": "dcgan-28", "recipe": job.recipe, "brushwork": brushwork.__version__}
     checkpoint_file.save(path, {**made, "weights": weights})
 

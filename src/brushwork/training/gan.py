@@ -72,12 +72,8 @@ class Gan:
     @torch.no_grad()
     def samples(self, points: Tensor) -> Tensor:
         """Pictures (N, 1, 28, 28) of latents (N, 64), by the averaged weights when there are such."""
-        learner = self.learners["generator"]
-        learner.swap_mean()
-        try:
+        with self.learners["generator"].averaged():
             return self.generator(points)
-        finally:
-            learner.swap_mean()
 
 
 def discriminator_loss(logits: Tensor, labels: Tensor, kind: str) -> Tensor:

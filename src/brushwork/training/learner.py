@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -105,9 +106,17 @@ class Learner:
         for mean, parameter in zip(self._mean, self._parameters, strict=False):
             mean.lerp_(parameter, 1 - decay)
 
+    @contextmanager
+    def averaged(self) -> Generator[None]:
+        """Have the network use the running mean of its weights meanwhile, if there is one."""
+        self._swap_mean()
+        try:
+            yield
+        finally:
+            self._swap_mean()
+
     @torch.no_grad()
-    def swap_mean(self) -> None:
-        """Exchange the weights with their running mean; again to go back. Nothing without one."""
+    def _swap_mean(self) -> None:
         for mean, parameter in zip(self._mean, self._parameters, strict=False):
             kept = parameter.clone()
             parameter.copy_(mean)

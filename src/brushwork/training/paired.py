@@ -102,18 +102,10 @@ class Translate:
     @torch.no_grad()
     def translated(self, given: Tensor) -> Tensor:
         """What the averaged network makes of inputs (N, 3, H, W), 0..1."""
-        learner = self.learners["network"]
-        learner.swap_mean()
-        try:
+        with self.learners["network"].averaged():
             return torch.cat([self.network(one) for one in given.split(1)]).float()
-        finally:
-            learner.swap_mean()
 
     def to_bytes(self, about: Mapping[str, Any]) -> bytes:
         """The averaged network as a file."""
-        learner = self.learners["network"]
-        learner.swap_mean()
-        try:
+        with self.learners["network"].averaged():
             return to_bytes(self.network, about)
-        finally:
-            learner.swap_mean()

@@ -109,22 +109,14 @@ class Stylise:
 
     def to_bytes(self, about: Mapping[str, Any]) -> bytes:
         """The averaged network as a file."""
-        learner = self.learners["network"]
-        learner.swap_mean()
-        try:
+        with self.learners["network"].averaged():
             return to_bytes(self.network, about)
-        finally:
-            learner.swap_mean()
 
     @torch.no_grad()
     def painted(self, photos: Tensor, *, strength: float = 1.0, stroke: float = 1.0) -> Tensor:
         """Photos (N, 3, H, W) as the averaged network paints them, 0..1."""
-        learner = self.learners["network"]
-        learner.swap_mean()
-        try:
+        with self.learners["network"].averaged():
             return paint(self.network, photos, strength=strength, stroke=stroke)
-        finally:
-            learner.swap_mean()
 
 
 @torch.no_grad()
