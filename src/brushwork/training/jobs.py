@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from brushwork.errors import InputError
-from brushwork.fields import Frozen, build, flag, option, several
+from brushwork.fields import Frozen, flag, option, several
 from brushwork.recipes import read_recipe
 
 RECIPES = "brushwork.training.recipes"
 """The package that holds the recipes of GANs."""
+
+Accumulate = Annotated[int, option("parts that a batch is computed in, for less memory", "N", ge=1, le=1024)]
+Device = Annotated[
+    str, option("where to compute", "auto|cpu|cuda[:N]|mps", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+]
+Precision = Annotated[Literal["float32", "bfloat16"], option("arithmetic of the networks")]
+Threads = Annotated[int | None, option("processor threads", "N", ge=1, le=1024)]
+Steps = Annotated[int, option("batches to learn from", "N", ge=1, le=10_000_000)]
+Start = Annotated[str | None, option("start from this network instead of random weights", "NET.safetensors")]
+Rate = Annotated[float, option("Adam's rate, warmed up, then a cosine to 0", "LR", gt=0, le=1)]
+Average = Annotated[
+    float,
+    option("decay of the running mean of the weights, which is the result; 0 for none", "F", ge=0, lt=1),
+]
 
 
 class GanSettings(Frozen):
@@ -60,15 +72,11 @@ class GanTrain(GanSettings):
     )
     epochs: int = option("epochs in all, those before --resume included", "N", default=100, ge=1, le=100_000)
     limit: int | None = option("take only so many pictures, for a quick look", "N", default=None, ge=2)
-    accumulate: int = option(
-        "parts that a batch is computed in, for less memory", "N", default=1, ge=1, le=1024
-    )
+    accumulate: Accumulate = 1
     seed: int = option("seed of weights, order and latents", "N", default=0, ge=0, le=2**63 - 1)
-    device: str = option(
-        "where to compute", "auto|cpu|cuda[:N]|mps", default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
-    )
-    precision: Literal["float32", "bfloat16"] = option("arithmetic of the networks", default="float32")
-    threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    device: Device = "auto"
+    precision: Precision = "float32"
+    threads: Threads = None
 
     @model_validator(mode="before")
     @classmethod
@@ -82,20 +90,9 @@ class GanTrain(GanSettings):
         return read_recipe(recipe, RECIPES).settings | explicit
 
     @model_validator(mode="after")
-    def _check_parts(self) -> GanTrain:
-        if self.accumulate > self.batch:
-            raise ValueError(
-                f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
-            )
+    def _check(self) -> GanTrain:
+        _check_parts(self.accumulate, self.batch)
         return self
-
-    @classmethod
-    def from_json(cls, text: str) -> GanTrain:
-        """Read a job back. Raises InputError when it is not one."""
-        try:
-            return build(cls, json.loads(text))
-        except json.JSONDecodeError as error:
-            raise InputError(f"not a job: {error}") from error
 
 
 class TrainingFiles(Frozen):
@@ -119,15 +116,11 @@ class TrainingFiles(Frozen):
 class Machine(Frozen):
     """Where and how a training computes."""
 
-    accumulate: int = option(
-        "parts that a batch is computed in, for less memory", "N", default=1, ge=1, le=1024
-    )
+    accumulate: Accumulate = 1
     seed: int = option("seed of weights, order, crops and draws", "N", default=0, ge=0, le=2**63 - 1)
-    device: str = option(
-        "where to compute", "auto|cpu|cuda[:N]|mps", default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
-    )
-    precision: Literal["float32", "bfloat16"] = option("arithmetic of the networks", default="float32")
-    threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    device: Device = "auto"
+    precision: Precision = "float32"
+    threads: Threads = None
     weights: str | None = option(
         "VGG19 weights of one's own: Keras .h5, torchvision .pth, safetensors", "FILE", default=None
     )
@@ -140,7 +133,7 @@ class StyleNetTrain(Machine):
         "folder, .tar file or hf:NAME[@SPLIT] of photos to learn from", "PHOTOS", min_length=1
     )
     style: str = option("the painting", "ART", min_length=1)
-    steps: int = option("batches to learn from", "N", default=20_000, ge=1, le=10_000_000)
+    steps: Steps = 20_000
     batch: int = option("photos a step", "N", default=4, ge=1, le=1024)
     crop: int = option(
         "side of the squares cut from photos; a multiple of 16",
@@ -179,24 +172,14 @@ class StyleNetTrain(Machine):
     width: int = option("channels at full size; four times as many inside", "N", default=32, ge=4, le=256)
     blocks: int = option("residual blocks", "N", default=5, ge=1, le=32)
     depthwise: bool = option("depthwise convolutions: a small network for phones", default=False)
-    from_network: str | None = option(
-        "start from this network instead of random weights", "NET.safetensors", default=None
-    )
+    from_network: Start = None
     freeze: Annotated[tuple[str, ...], BeforeValidator(several)] = option(
         "layer of --from that stays as it is, repeatable: down, blocks, blocks.0, up, last, *.conv",
         "LAYER",
         default=(),
     )
-    learning_rate: float = option(
-        "Adam's rate, warmed up, then a cosine to 0", "LR", default=1e-3, gt=0, le=1
-    )
-    average: float = option(
-        "decay of the running mean of the weights, which is the result; 0 for none",
-        "F",
-        default=0.999,
-        ge=0,
-        lt=1,
-    )
+    learning_rate: Rate = 1e-3
+    average: Average = 0.999
     held_back: int = option("photos to judge by that are not learnt from", "N", default=8, ge=1, le=64)
     compare_steps: int = option(
         "steps of the optimise engine on those, for the balance and to compare with",
@@ -208,15 +191,18 @@ class StyleNetTrain(Machine):
 
     @model_validator(mode="after")
     def _check(self) -> StyleNetTrain:
-        if self.accumulate > self.batch:
-            raise ValueError(
-                f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
-            )
+        _check_parts(self.accumulate, self.batch)
         if self.freeze and not self.from_network:
             raise ValueError("--freeze keeps layers of another network: give it with --from NET")
         if self.from_network:
             _check_undecided(self, {"width", "blocks", "depthwise", "adjustable"})
         return self
+
+
+def _check_parts(accumulate: int, batch: int) -> None:
+    """Raise ValueError when a batch is to be divided into more parts than it has pictures."""
+    if accumulate > batch:
+        raise ValueError(f"--accumulate {accumulate} parts of a batch of {batch}: at most that many")
 
 
 def _check_undecided(job: Frozen, names: set[str]) -> None:
@@ -233,7 +219,7 @@ class PairedTrain(Machine):
 
     inputs: str = option("folder of inputs", "INPUTS", min_length=1)
     targets: str = option("folder of their targets, of the same names and sizes", "TARGETS", min_length=1)
-    steps: int = option("batches to learn from", "N", default=20_000, ge=1, le=10_000_000)
+    steps: Steps = 20_000
     batch: int = option("pairs a step", "N", default=4, ge=1, le=1024)
     crop: int = option(
         "side of the squares cut from both; a multiple of 16",
@@ -258,27 +244,14 @@ class PairedTrain(Machine):
     )
     width: int = option("channels at full size, doubled with each halving", "N", default=32, ge=4, le=256)
     depth: int = option("how often the picture is halved", "N", default=4, ge=1, le=6)
-    from_network: str | None = option(
-        "start from this network instead of random weights", "NET.safetensors", default=None
-    )
-    learning_rate: float = option(
-        "Adam's rate, warmed up, then a cosine to 0", "LR", default=5e-4, gt=0, le=1
-    )
-    average: float = option(
-        "decay of the running mean of the weights, which is the result; 0 for none",
-        "F",
-        default=0.999,
-        ge=0,
-        lt=1,
-    )
+    from_network: Start = None
+    learning_rate: Rate = 5e-4
+    average: Average = 0.999
     held_back: int = option("pairs to judge by that are not learnt from", "N", default=8, ge=1, le=64)
 
     @model_validator(mode="after")
     def _check(self) -> PairedTrain:
-        if self.accumulate > self.batch:
-            raise ValueError(
-                f"--accumulate {self.accumulate} parts of a batch of {self.batch}: at most that many"
-            )
+        _check_parts(self.accumulate, self.batch)
         if self.from_network:
             _check_undecided(self, {"width", "depth"})
         return self
@@ -331,7 +304,7 @@ class GanScore(Frozen):
     )
     limit: int | None = option("train the classifier on only so many pictures", "N", default=None, ge=100)
     seed: int = option("seed of the classifier and of the latents", "N", default=0, ge=0, le=2**63 - 1)
-    threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
+    threads: Threads = None
 
 
 class GanSample(Frozen):
