@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import brushwork
@@ -20,11 +19,10 @@ from brushwork.errors import InputError, MissingExtraError, OutputError
 from brushwork.fields import Frozen
 from brushwork.images import Picture
 from brushwork.outputs import checkpoint as checkpoint_file
-from brushwork.outputs import files, samples
+from brushwork.outputs import files
 from brushwork.outputs.labels import Cell, labelled
-from brushwork.outputs.pace import Pace
-from brushwork.outputs.training import CURVES, JOB, LOG, STATE, claim, record
-from brushwork.training.events import Checkpoint, Event, Finished, Looked, Started, Stepped
+from brushwork.outputs.training import TrainingFolder, record
+from brushwork.training.events import Event, Looked, Started, Stepped
 from brushwork.training.gates import Verdict
 from brushwork.training.jobs import NetworkFiles
 
@@ -44,8 +42,11 @@ class Maker(Protocol):
         ...
 
 
-class NetworkFolder:
-    """Turns a training's events into files; a full disk does not stop the training before its end."""
+class NetworkFolder(TrainingFolder[Maker]):
+    """A network, the sheets of samples by which it was watched, and what it was found to be worth."""
+
+    own = (*TrainingFolder.own, REFERENCE, NETWORK, VERDICT)
+    pictures = (SAMPLES,)
 
     def __init__(
         self, task: str, job: Frozen, wanted: NetworkFiles, state: dict[str, Any] | None = None
@@ -55,61 +56,36 @@ class NetworkFolder:
         self.place = Path(wanted.output)
         if self.place.suffix.lower() != ".safetensors":
             raise InputError(f"--output {self.place}: a network is written as .safetensors")
-        self.path, self.notes = run_folder(self.place), list[str]()
-        self._task, self._job, self._wanted = task, job, wanted
-        self._pace = Pace(wanted.checkpoint_every)
-        memory: dict[str, Any] = state["folder"] if state else {}
-        self._curve: list[list[float]] = memory["curve"].tolist() if memory else []
-        self._names: list[str] = memory.get("names", [])
+        memory = state["folder"] if state else {}
+        super().__init__(run_folder(self.place), record(task, job), wanted, memory)
+        self._job, self._tensorboard = job, wanted.tensorboard
         self._board: _Board | None = None
-        self._latest: Checkpoint | None = None
-        self.finished: Finished | None = None
-        self.started: Started | None = None
 
     def check(self) -> None:
         """Make the folder. Raises OutputError when something is not to be replaced or cannot be written.
 
         And MissingExtraError when TensorBoard is wanted and not there, before anything is replaced.
         """
-        if self._wanted.tensorboard:
+        if self._tensorboard:
             _board_module()
-        files.check_place(self.place, overwrite=self._wanted.overwrite or self._wanted.resume)
-        claim(self.path, resume=self._wanted.resume, overwrite=self._wanted.overwrite)
+        files.check_place(self.place, overwrite=self._overwrite or self._resume)
+        super().check()
 
     def begin(self, reference: dict[str, Any] | None = None) -> None:
         """Write the job and what was measured before; what a replaced training left behind goes."""
-        if not self._wanted.resume:
-            for path in self.path.iterdir():
-                if path.name == BOARD and path.is_dir():
-                    shutil.rmtree(path)
-                elif _is_ours(path.name):
-                    path.unlink()
+        super().begin()
+        if not self._resume and (self.path / BOARD).is_dir():
+            shutil.rmtree(self.path / BOARD)
         if reference is not None:
             checkpoint_file.save(self.path / REFERENCE, reference)
-        files.write(self.path / JOB, record(self._task, self._job))
 
     def handle(self, event: Event, task: Maker) -> None:
         """Take the next event."""
-        match event:
-            case Started():
-                self.started = event
-                if self._wanted.tensorboard:
-                    self._board = _Board(self.path / BOARD, event.step)
-            case Stepped():
-                self._names = list(event.losses)
-                self._curve.append(list(event.losses.values()))
-                if self._board:
-                    self._board.losses(event)
-            case Looked():
-                self._look(event)
-            case Checkpoint():
-                self._latest = event
-                if self._pace.due:
-                    self.store(task)
-            case Finished():
-                self.finished = event
-            case _:
-                pass
+        super().handle(event, task)
+        if isinstance(event, Started) and self._tensorboard:
+            self._board = _Board(self.path / BOARD, event.step)
+        elif isinstance(event, Stepped) and self._board:
+            self._board.losses(event)
 
     def _look(self, event: Looked) -> None:
         page = sheet(event.pictures)
@@ -121,25 +97,17 @@ class NetworkFolder:
         if self._board:
             self._board.picture(page, event.step)
 
-    def store(self, task: Maker) -> bool:
-        """Write checkpoint, network, log and curves; False, with a note, when that fails."""
-        if self._latest is None:
-            return False
-        with self._pace.timed():
-            try:
-                self._write(self._latest.state(), task)
-            except OutputError as error:
-                self.notes.append(f"no checkpoint could be written ({error}); the last one stays")
-                return False
-        return True
+    def _write_network(self, task: Maker, step: int) -> None:
+        files.write(self.path / NETWORK, task.to_bytes(self._about(step)))
 
-    def _write(self, state: dict[str, Any], task: Maker) -> None:
-        curve = torch.tensor(self._curve, dtype=torch.float64)
-        memory = {"curve": curve, "names": self._names}
-        checkpoint_file.save(self.path / STATE, state | {"folder": memory})
-        files.write(self.path / NETWORK, task.to_bytes(self._about(state["place"]["step"])))
-        files.write(self.path / LOG, _log(self._curve, self._names))
-        files.write(self.path / CURVES, samples.curves(np.asarray(self._curve), self._names))
+    def _log(self) -> list[dict[str, Any]]:
+        """A line every ``LINE_EVERY`` steps, with the means since the last."""
+        lines: list[dict[str, Any]] = []
+        for first in range(0, len(self._curve), LINE_EVERY):
+            part = np.asarray(self._curve[first : first + LINE_EVERY])
+            means = dict(zip(self._names, part.mean(0).tolist(), strict=True))
+            lines.append({"step": first + len(part), **means})
+        return lines
 
     def _about(self, step: int) -> dict[str, Any]:
         return {"brushwork": brushwork.__version__, "job": self._job.model_dump(mode="json"), "step": step}
@@ -148,8 +116,7 @@ class NetworkFolder:
         """Write the network and the rest. Raises OutputError when that fails."""
         step = self.finished.step if self.finished else 0
         told = _told(verdict) if verdict else None
-        if self._latest is not None:
-            self._write(self._latest.state(), task)
+        super().finish(task)
         if told:
             files.write(self.path / VERDICT, json.dumps(told, indent=1).encode())
         files.write_or_rescue(self.place, task.to_bytes(self._about(step) | {"verdict": told}))
@@ -187,11 +154,6 @@ def saved_reference(folder: Path) -> dict[str, Any]:
     return checkpoint_file.load(folder / REFERENCE)
 
 
-def _is_ours(name: str) -> bool:
-    own = (JOB, STATE, LOG, CURVES, REFERENCE, NETWORK, VERDICT)
-    return name in own or (name.startswith(SAMPLES) and name.endswith(".png"))
-
-
 def sheet(pictures: Mapping[str, Tensor]) -> Tensor:
     """Pictures (N, 3, h, w) by what they are as one page: a row a photo, a column a kind; (1, 3, H, W)."""
     count = min(SHOWN, *(len(each) for each in pictures.values()))
@@ -200,16 +162,6 @@ def sheet(pictures: Mapping[str, Tensor]) -> Tensor:
         for i in range(count)
     ]
     return labelled(rows, cell=min(320, max(128, next(iter(pictures.values())).shape[-1])))
-
-
-def _log(curve: list[list[float]], names: list[str]) -> bytes:
-    """A JSON line every ``LINE_EVERY`` steps, with the means since the last."""
-    lines: list[str] = []
-    for first in range(0, len(curve), LINE_EVERY):
-        part = np.asarray(curve[first : first + LINE_EVERY])
-        means = dict(zip(names, part.mean(0).tolist(), strict=True))
-        lines.append(json.dumps({"step": first + len(part), **means}) + "\n")
-    return "".join(lines).encode()
 
 
 def _board_module() -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from brushwork.outputs import files, samples
 from brushwork.outputs.pace import Pace
 from brushwork.training.events import Checkpoint, EpochDone, Event, Finished, Looked, Started, Stepped
 from brushwork.training.gan import Gan
-from brushwork.training.jobs import GanTrain, TrainingFiles
+from brushwork.training.jobs import GanTrain, NetworkFiles, TrainingFiles
 
 JOB, STATE, LOG, CURVES, FILM = "job.json", "checkpoint.safetensors", "log.jsonl", "losses.png", "film.mp4"
 GENERATOR = "generator.safetensors"
+MONITOR, STRIP = "generated_img_", "strip_"
 STRIP_EVERY = 10  # epochs
+Learnt = TypeVar("Learnt")
+"""The task whose networks learn."""
 
 
 def saved_job(folder: Path) -> GanTrain:
@@ -66,18 +70,21 @@ def read_record(folder: Path, task: str) -> dict[str, Any]:
     return dict(found.get("job", {}))
 
 
-class GanFolder:
-    """Turns a GAN's events into files; a disk that is full does not stop the training before its end."""
+class TrainingFolder(ABC, Generic[Learnt]):
+    """Turns a training's events into files; a disk that is full does not stop it before its end."""
 
-    def __init__(self, job: GanTrain, wanted: TrainingFiles, state: dict[str, Any] | None = None) -> None:
-        assert wanted.output is not None
-        self.path, self.notes = Path(wanted.output), list[str]()
-        self._job, self._wanted = job, wanted
-        self._pace = Pace(wanted.checkpoint_every)
-        memory: dict[str, Any] = state["folder"] if state else {}
-        self._lines: list[dict[str, Any]] = memory.get("lines", [])
+    own: ClassVar[tuple[str, ...]] = (JOB, STATE, LOG, CURVES)
+    pictures: ClassVar[tuple[str, ...]] = ()
+    """How the names of the pictures begin that a training writes as it goes."""
+
+    def __init__(
+        self, path: Path, record: bytes, wanted: TrainingFiles | NetworkFiles, memory: dict[str, Any]
+    ) -> None:
+        """``memory`` is what the folder of a training to go on with remembered; empty for another."""
+        self.path, self.notes = path, list[str]()
+        self._record, self._pace = record, Pace(wanted.checkpoint_every)
+        self._resume, self._overwrite = wanted.resume, wanted.overwrite
         self._curve: list[list[float]] = memory["curve"].tolist() if memory else []
-        self._frames: list[Tensor] = list(memory["frames"]) if memory else []
         self._names: list[str] = memory.get("names", [])
         self._latest: Checkpoint | None = None
         self.finished: Finished | None = None
@@ -85,17 +92,20 @@ class GanFolder:
 
     def check(self) -> None:
         """Make the folder. Raises OutputError when it holds something that is not to be replaced."""
-        claim(self.path, resume=self._wanted.resume, overwrite=self._wanted.overwrite)
+        claim(self.path, resume=self._resume, overwrite=self._overwrite)
 
     def begin(self) -> None:
         """Write the job; what a replaced training left behind goes."""
-        if not self._wanted.resume:
+        if not self._resume:
             for path in self.path.iterdir():
-                if _is_ours(path.name):
+                if self._is_ours(path.name):
                     path.unlink()
-        files.write(self.path / JOB, record("gan", self._job))
+        files.write(self.path / JOB, self._record)
 
-    def handle(self, event: Event, task: Gan) -> None:
+    def _is_ours(self, name: str) -> bool:
+        return name in self.own or (name.endswith(".png") and name.startswith(self.pictures))
+
+    def handle(self, event: Event, task: Learnt) -> None:
         """Take the next event."""
         match event:
             case Started():
@@ -105,15 +115,6 @@ class GanFolder:
                 self._curve.append(list(event.losses.values()))
             case Looked():
                 self._look(event)
-            case EpochDone():
-                self._lines.append(
-                    {
-                        "epoch": event.epoch,
-                        "step": event.step,
-                        **event.means,
-                        "images_per_second": round(event.pictures_per_second, 1),
-                    }
-                )
             case Checkpoint():
                 self._latest = event
                 if self._pace.due:
@@ -123,8 +124,72 @@ class GanFolder:
             case _:
                 pass
 
+    def store(self, task: Learnt) -> bool:
+        """Write checkpoint, network, log and curves; False, with a note, when that fails."""
+        if self._latest is None:
+            return False
+        with self._pace.timed():
+            try:
+                self._write(self._latest.state(), task)
+            except OutputError as error:
+                self.notes.append(f"no checkpoint could be written ({error}); the last one stays")
+                return False
+        return True
+
+    def _write(self, state: dict[str, Any], task: Learnt) -> None:
+        curve = torch.tensor(self._curve, dtype=torch.float64)
+        memory = {"curve": curve, "names": self._names, **self._remembered()}
+        checkpoint_file.save(self.path / STATE, state | {"folder": memory})
+        self._write_network(task, state["place"]["step"])
+        files.write(self.path / LOG, "".join(json.dumps(line) + "\n" for line in self._log()).encode())
+        files.write(self.path / CURVES, samples.curves(np.asarray(self._curve), self._names))
+
+    def finish(self, task: Learnt) -> None:
+        """Write the last state and all that is made of it. Raises OutputError when that fails."""
+        if self._latest is not None:
+            self._write(self._latest.state(), task)
+
+    @abstractmethod
     def _look(self, event: Looked) -> None:
-        if not self._frames or event.step % self._wanted.film_every == 0:
+        """Write pictures; what fails is a note."""
+
+    @abstractmethod
+    def _write_network(self, task: Learnt, step: int) -> None:
+        """Write what is learnt."""
+
+    @abstractmethod
+    def _log(self) -> list[dict[str, Any]]:
+        """The log's lines so far."""
+
+    def _remembered(self) -> dict[str, Any]:
+        """What else the folder needs to go on."""
+        return {}
+
+
+class GanFolder(TrainingFolder[Gan]):
+    """A GAN's networks and samples."""
+
+    own = (*TrainingFolder.own, FILM, GENERATOR)
+    pictures = (MONITOR, STRIP)
+
+    def __init__(self, job: GanTrain, wanted: TrainingFiles, state: dict[str, Any] | None = None) -> None:
+        assert wanted.output is not None
+        memory: dict[str, Any] = state["folder"] if state else {}
+        super().__init__(Path(wanted.output), record("gan", job), wanted, memory)
+        self._job, self._film_every = job, wanted.film_every
+        self._lines: list[dict[str, Any]] = memory.get("lines", [])
+        self._frames: list[Tensor] = list(memory["frames"]) if memory else []
+
+    def handle(self, event: Event, task: Gan) -> None:
+        """Take the next event."""
+        super().handle(event, task)
+        if isinstance(event, EpochDone):
+            speed = round(event.pictures_per_second, 1)
+            line = {"epoch": event.epoch, "step": event.step, **event.means, "images_per_second": speed}
+            self._lines.append(line)
+
+    def _look(self, event: Looked) -> None:
+        if not self._frames or event.step % self._film_every == 0:
             self._frames.append(event.pictures["film"].mul(255).round().to("cpu", torch.uint8)[0])
         if not event.is_epoch_end:
             return
@@ -136,39 +201,23 @@ class GanFolder:
     def _show(self, event: Looked) -> None:
         number = event.epoch - 1  # Keras counts epochs from 0
         for i, sample in enumerate(event.pictures["monitor"]):
-            files.write(self.path / f"generated_img_{number:03d}_{i}.png", samples.stretched(sample))
+            files.write(self.path / f"{MONITOR}{number:03d}_{i}.png", samples.stretched(sample))
         if number % STRIP_EVERY == 0 or event.epoch == self._job.epochs:
-            files.write(self.path / f"strip_{number:03d}.png", samples.strip(event.pictures["strip"]))
+            files.write(self.path / f"{STRIP}{number:03d}.png", samples.strip(event.pictures["strip"]))
 
-    def store(self, task: Gan) -> bool:
-        """Write checkpoint, generator, log and curves; False, with a note, when that fails."""
-        if self._latest is None:
-            return False
-        with self._pace.timed():
-            try:
-                self._write(self._latest.state(), task)
-            except OutputError as error:
-                self.notes.append(f"no checkpoint could be written ({error})")
-                return False
-        return True
-
-    def _write(self, state: dict[str, Any], task: Gan) -> None:
-        memory = {
-            "lines": self._lines,
-            "curve": torch.tensor(self._curve, dtype=torch.float64),
-            "frames": torch.stack(self._frames) if self._frames else torch.empty(0, 1, 28, 28).byte(),
-            "names": self._names,
-        }
-        checkpoint_file.save(self.path / STATE, state | {"folder": memory})
+    def _write_network(self, task: Gan, step: int) -> None:
         save_generator(self.path / GENERATOR, task, self._job)
-        log = "".join(json.dumps(line) + "\n" for line in self._lines)
-        files.write(self.path / LOG, log.encode())
-        files.write(self.path / CURVES, samples.curves(np.asarray(self._curve), self._names))
+
+    def _log(self) -> list[dict[str, Any]]:
+        return self._lines
+
+    def _remembered(self) -> dict[str, Any]:
+        frames = torch.stack(self._frames) if self._frames else torch.empty(0, 1, 28, 28).byte()
+        return {"lines": self._lines, "frames": frames}
 
     def finish(self, task: Gan) -> None:
         """Write the rest. Raises OutputError when that fails."""
-        if self._latest is not None:
-            self._write(self._latest.state(), task)
+        super().finish(task)
         if self._frames:
             files.write(self.path / FILM, samples.film(self._frames))
 
@@ -184,11 +233,6 @@ class GanFolder:
             "images_per_second": round(speed, 1),
             "output": str(self.path),
         }
-
-
-def _is_ours(name: str) -> bool:
-    own = (JOB, STATE, LOG, CURVES, FILM, GENERATOR)
-    return name in own or (name.endswith(".png") and name.startswith(("generated_img_", "strip_")))
 
 
 def save_generator(path: Path, task: Gan, job: GanTrain) -> None:
