@@ -13,7 +13,7 @@ from torch import Tensor
 
 import brushwork
 from brushwork.errors import InputError, OutputError
-from brushwork.fields import Frozen, build
+from brushwork.fields import Frozen
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files, samples
 from brushwork.outputs.pace import Pace
@@ -27,11 +27,6 @@ MONITOR, STRIP = "generated_img_", "strip_"
 STRIP_EVERY = 10  # epochs
 Learnt = TypeVar("Learnt")
 """The task whose networks learn."""
-
-
-def saved_job(folder: Path) -> GanTrain:
-    """The job of the training in a folder. Raises InputError when there is none."""
-    return build(GanTrain, read_record(folder, "gan"))
 
 
 def saved_state(folder: Path) -> dict[str, Any] | None:

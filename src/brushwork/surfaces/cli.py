@@ -20,7 +20,17 @@ from brushwork.studio.options import Options as Studio
 from brushwork.surfaces import gan, train
 from brushwork.surfaces.crowd import wait_politely
 from brushwork.surfaces.downloads import fetch_one
-from brushwork.surfaces.options import Json, Overwrite, Quiet, of_model, shield, switch, typed, with_options
+from brushwork.surfaces.options import (
+    Json,
+    Overwrite,
+    Quiet,
+    of_model,
+    require,
+    shield,
+    switch,
+    typed,
+    with_options,
+)
 from brushwork.surfaces.painting import paint
 from brushwork.surfaces.status import DONE, INTERRUPTED, OUR_FAULT, YOUR_TURN
 from brushwork.surfaces.terminal import say
@@ -102,9 +112,8 @@ def stylize(
 
 def _job(repeated: str | None, options: dict[str, Any]) -> Stylize:
     if repeated is None:
-        for name, remedy in (("content", "PHOTO"), ("styles", "--style ART")):
-            if name not in options:
-                raise InputError(f"{remedy} is missing: brushwork stylize PHOTO --style ART")
+        needed = {"PHOTO": options.get("content"), "--style ART": options.get("styles")}
+        require(needed, "brushwork stylize PHOTO --style ART")
         return build(Stylize, options)
     from brushwork.outputs.provenance import repeat
 
@@ -161,9 +170,8 @@ def sheet(
     """
     given = typed({"content": photo or None, **options})
     wanted = build(Variations, of_model(Variations, given))
-    for name, missing in (("content", "PHOTO"), ("styles", "--style ART")):
-        if name not in given:
-            raise InputError(f"{missing} is missing: brushwork sheet PHOTO --style ART -o SHEET.png")
+    needed = {"PHOTO": given.get("content"), "--style ART": given.get("styles")}
+    require(needed, "brushwork sheet PHOTO --style ART -o SHEET.png")
     if photo == shield(["-"])[0]:
         raise InputError("standard input cannot be read again by a cell's command: give a file")
     from brushwork.surfaces.sheet import paint_sheet
@@ -198,9 +206,12 @@ def evaluate(
         if not results and not options.get("content"):
             return DONE
     given = typed({"results": results or None, **options})
-    for name, missing in (("content", "--content PHOTO"), ("style", "--style ART"), ("results", "OUT")):
-        if name not in given:
-            raise InputError(f"{missing} is missing: brushwork evaluate --content PHOTO --style ART OUT...")
+    needed = {
+        "--content PHOTO": given.get("content"),
+        "--style ART": given.get("style"),
+        "OUT": results or None,
+    }
+    require(needed, "brushwork evaluate --content PHOTO --style ART OUT...")
     job = build(Evaluate, given)
     show_scores(job, csv_file=csv_, sheet=sheet, as_json=json_, overwrite=overwrite)
     return DONE
@@ -251,8 +262,7 @@ def export(
     Its input ``photo`` and output ``painting`` are (1, 3, height, width), RGB, 0..1, of any size.
     """
     given = typed(options)
-    if "styles" not in given:
-        raise InputError("--style ART is missing: brushwork export --style ART -o MODEL.onnx")
+    require({"--style ART": given.get("styles")}, "brushwork export --style ART -o MODEL.onnx")
     from brushwork.surfaces.styles import write_export
 
     write_export(build(Export, given), as_json=json_)
@@ -282,12 +292,13 @@ def doctor(
 
 
 def _measure() -> None:
+    from brushwork import fetch
     from brushwork.feedforward import pace
     from brushwork.outputs import files
 
+    files.make_folder(fetch.cache_folder())  # before the measuring, which takes a minute
     found = pace.measure()
     file = pace.place(found.threads)
-    files.make_folder(file.parent)
     files.write(file, found.model_dump_json().encode())
     say(f"wrote {file}")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from brushwork.errors import InputError
-from brushwork.fields import build, flag
+from brushwork.fields import build
 from brushwork.surfaces.downloads import fetch_all
-from brushwork.surfaces.options import Json, Quiet, of_model, switch, typed, with_options
+from brushwork.surfaces.options import Json, Quiet, of_model, require, switch, typed, with_options
 from brushwork.surfaces.status import DONE, INTERRUPTED
 from brushwork.surfaces.terminal import say, tell
+from brushwork.surfaces.train import resumed
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -47,30 +47,13 @@ def train(
             return 0
     given = typed(options)
     wanted = build(TrainingFiles, of_model(TrainingFiles, given))
-    if wanted.output is None:
-        raise InputError("-o DIR is missing: brushwork gan train --epochs 10 -o DIR")
+    require({"-o DIR": wanted.output}, "brushwork gan train --epochs 10 -o DIR")
     asked = of_model(GanTrain, given)
-    return _train(
-        _resumed(Path(wanted.output), asked) if wanted.resume else build(GanTrain, asked),
-        wanted,
-        as_json=json_,
-        quiet=quiet,
-    )
-
-
-def _resumed(folder: Path, asked: dict[str, Any]) -> GanTrain:
-    """The folder's job with what may change of it."""
-    from brushwork.outputs.training import saved_job
-
-    before = saved_job(folder)
-    job = build(GanTrain, before.model_dump() | asked)
-    for name in set(GanTrain.model_fields) - MAY_CHANGE:
-        old, new = getattr(before, name), getattr(job, name)
-        if old != new:
-            raise InputError(
-                f"{flag(name)} {new}: the training in {folder} has {old}: leave it out, or start another"
-            )
-    return job
+    if wanted.resume:
+        job = resumed(GanTrain, "gan", Path(wanted.output or ""), asked, MAY_CHANGE)
+    else:
+        job = build(GanTrain, asked)
+    return _train(job, wanted, as_json=json_, quiet=quiet)
 
 
 def _train(job: GanTrain, wanted: TrainingFiles, *, as_json: bool, quiet: bool) -> int:
@@ -154,8 +137,7 @@ def score(
     from brushwork.surfaces.progress import watched
     from brushwork.training.scoring import score as scored
 
-    if not generators:
-        raise InputError("DIR is missing: brushwork gan score DIR, the folder of a training")
+    require({"DIR": generators or None}, "brushwork gan score DIR, the folder of a training")
     job = build(GanScore, typed({"generators": generators, **options}))
     weights = {name: load_generator(Path(name)) for name in job.generators}
     result = watched(scored(job, weights), quiet=quiet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import Parameter as Argument
 from inspect import Signature, signature
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from brushwork.errors import InputError
 from brushwork.fields import Frozen, flag
 from brushwork.jobs import Settings
 from brushwork.recipes import read_recipe
@@ -124,6 +125,13 @@ def _unshielded(value: Any) -> Any:
     if isinstance(value, list):
         return [_unshielded(each) for each in cast("list[Any]", value)]
     return "-" if value == _SHIELDED else value
+
+
+def require(needed: Mapping[str, object], usage: str) -> None:
+    """Raise InputError for the first of the things to type that is not there."""
+    for name, value in needed.items():
+        if value is None:
+            raise InputError(f"{name} is missing: {usage}")
 
 
 def of_model(model: type[Frozen], options: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from brushwork.errors import DivergedError, InputError
 from brushwork.fields import Frozen, build, flag
 from brushwork.jobs import Settings, Stylize
-from brushwork.surfaces.options import Json, Quiet, of_model, typed, with_options
+from brushwork.surfaces.options import Json, Quiet, of_model, require, typed, with_options
 from brushwork.surfaces.status import DONE, INTERRUPTED
 from brushwork.surfaces.terminal import say, table, tell
 from brushwork.training.jobs import MakePairs, NetworkFiles, PairedTrain, StyleNetTrain
@@ -146,42 +146,39 @@ def make_pairs(
 
     given = typed(options)
     wanted = build(MakePairs, of_model(MakePairs, given))
-    if photos is None or "styles" not in given or wanted.output is None:
-        needed = {"PHOTOS": photos, "--style ART": given.get("styles"), "-o DIR": wanted.output}
-        raise _missing(needed, "brushwork train make-pairs PHOTOS --style ART -o DIR")
+    needed = {"PHOTOS": photos, "--style ART": given.get("styles"), "-o DIR": wanted.output}
+    require(needed, "brushwork train make-pairs PHOTOS --style ART -o DIR")
     job = build(Stylize, {"content": photos, **of_model(Stylize, given)})
     return paint_pairs(job, wanted, quiet=quiet)
-
-
-def _missing(needed: Mapping[str, object], usage: str) -> InputError:
-    """What says which of the things to type is not there."""
-    return InputError(f"{next(name for name, value in needed.items() if value is None)} is missing: {usage}")
 
 
 def _asked(kind: type[Job], task: str, given: dict[str, Any]) -> tuple[NetworkFiles, Job]:
     """The files and the job that are asked for; of a training to be resumed, with what may change of it."""
     wanted, asked = build(NetworkFiles, of_model(NetworkFiles, given)), of_model(kind, given)
-    needed = [name for name, field in kind.model_fields.items() if field.is_required()]
-    if wanted.output is None or not (wanted.resume or set(needed) <= asked.keys()):
-        words = {POSITIONAL.get(name) or f"{flag(name)} ART": asked.get(name) for name in needed}
-        typed_in = {} if wanted.resume else words
-        usage = f"brushwork train {task} {' '.join(words)} -o NET.safetensors"
-        raise _missing({**typed_in, "-o NET.safetensors": wanted.output}, usage)
+    names = [name for name, field in kind.model_fields.items() if field.is_required()]
+    words = {POSITIONAL.get(name) or f"{flag(name)} ART": asked.get(name) for name in names}
+    usage = f"brushwork train {task} {' '.join(words)} -o NET.safetensors"
+    require({**({} if wanted.resume else words), "-o NET.safetensors": wanted.output}, usage)
     if not wanted.resume:
         return wanted, build(kind, asked)
     from brushwork.outputs.network import run_folder
+
+    return wanted, resumed(kind, task, run_folder(Path(wanted.output or "")), asked, MAY_CHANGE)
+
+
+def resumed(kind: type[Job], task: str, folder: Path, asked: dict[str, Any], may_change: set[str]) -> Job:
+    """The job of the training in a folder, with what may change of it. Raises InputError."""
     from brushwork.outputs.training import read_record
 
-    folder = run_folder(Path(wanted.output))
     before = build(kind, read_record(folder, task))
     job = build(kind, before.model_dump() | asked)
-    for name in kind.model_fields.keys() - MAY_CHANGE:
+    for name in kind.model_fields:
         old, new = getattr(before, name), getattr(job, name)
-        if old != new:
+        if old != new and name not in may_change:
             raise InputError(
                 f"{flag(name)} {new}: the training in {folder} has {old}: leave it out, or start another"
             )
-    return wanted, job
+    return job
 
 
 def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_json: bool, quiet: bool) -> int:
