@@ -231,3 +231,13 @@ def test_inputs_and_targets_are_cut_alike(pairs: tuple[str, str]) -> None:
             torch.testing.assert_close(two[:, 1], one[:, 1])  # the place
             torch.testing.assert_close(two[:, 0] - one[:, 0], torch.full_like(one[:, 0], 1 / 255))
     assert len(pairing.troubles) == 1
+
+
+def test_pairs_that_cannot_be_read_are_named_again_after_they_were_told(pairs: tuple[str, str]) -> None:
+    for number in range(4):
+        (Path(pairs[1]) / f"{number}.png").write_bytes(png(1)[:-40])
+    pairing = match(*pairs)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"none of the 4 pairs can be read: .*3\.png"):
+            pairing.read(0, range(4))
+        pairing.troubles.clear()

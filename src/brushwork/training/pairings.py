@@ -14,15 +14,15 @@ from brushwork.errors import BrushworkError, InputError
 from brushwork.images import read_picture
 from brushwork.pairs import pictures
 from brushwork.training.datasets import Shuffled
-from brushwork.training.photos import ahead, random_crop, size_of
+from brushwork.training.photos import Tolerant, ahead, random_crop, size_of
 
 
-class Pairing:
+class Pairing(Tolerant):
     """Inputs with their targets, and what was left out and why."""
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], troubles: list[str]) -> None:
-        self.pairs, self.troubles = pairs, troubles
-        self._bad: set[int] = set()
+        super().__init__(troubles)
+        self.pairs = pairs
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -34,17 +34,10 @@ class Pairing:
         """
         others = [*among] or [index]
         begin = others.index(index)
-        for number in [*others[begin:], *others[:begin]]:
-            if number not in self._bad:
-                try:
-                    return self._read(*self.pairs[number])
-                except BrushworkError as error:
-                    self._bad.add(number)
-                    self.troubles.append(str(error))
-        raise InputError(f"none of the {len(others)} pairs can be read: {self.troubles[-1]}")
+        return self.first([*others[begin:], *others[:begin]], self._read, f"{len(others)} pairs")
 
-    @staticmethod
-    def _read(given: Path, wanted: Path) -> tuple[Tensor, Tensor]:
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
+        given, wanted = self.pairs[index]
         one, two = read_picture(given).pixels, read_picture(wanted).pixels
         if one.shape != two.shape:
             raise InputError(

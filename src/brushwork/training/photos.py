@@ -128,14 +128,33 @@ class HuggingFace:
         return found["bytes"] or Path(found["path"])
 
 
-class Photos:
-    """Pictures by number; one that cannot be read is noted and the next one taken in its place."""
+class Tolerant:
+    """Reads by number; what cannot be read is noted, once, and another taken in its place."""
 
-    def __init__(self, reader: Reader, troubles: Sequence[str] = ()) -> None:
-        self._reader = reader
-        self.troubles = list(troubles)  # what was left out and why
+    def __init__(self, troubles: Iterable[str] = ()) -> None:
+        self.troubles = list(troubles)  # what was left out and why; they are told and removed
         self._bad: set[int] = set()
-        self._last = ""  # of the troubles, which are told and removed
+        self._last = ""  # of the troubles
+
+    def first(self, numbers: Iterable[int], read: Callable[[int], Loaded], what: str) -> Loaded:
+        """What ``read`` gives of the first number that it can read. Raises InputError when there is none."""
+        for number in numbers:
+            if number not in self._bad:
+                try:
+                    return read(number)
+                except BrushworkError as error:
+                    self._bad.add(number)
+                    self._last = str(error)
+                    self.troubles.append(self._last)
+        raise InputError(f"none of the {what} can be read: {self._last}")
+
+
+class Photos(Tolerant):
+    """Pictures by number."""
+
+    def __init__(self, reader: Reader, troubles: Iterable[str] = ()) -> None:
+        super().__init__(troubles)
+        self._reader = reader
 
     def __len__(self) -> int:
         return len(self._reader.names)
@@ -153,15 +172,13 @@ class Photos:
 
         Raises InputError when none can.
         """
-        for each in chain([index], instead):
-            if each not in self._bad:
-                try:
-                    return read_picture(self.source(each)).pixels
-                except BrushworkError as error:
-                    self._bad.add(each)
-                    self._last = f"{self.name(each)}: {reason_of(error)}"
-                    self.troubles.append(self._last)
-        raise InputError(f"none of the pictures can be read: {self._last}")
+        return self.first(chain([index], instead), self._read, "pictures")
+
+    def _read(self, index: int) -> Tensor:
+        try:
+            return read_picture(self.source(index)).pixels
+        except BrushworkError as error:
+            raise InputError(f"{self.name(index)}: {reason_of(error)}") from error
 
 
 def reason_of(error: BrushworkError) -> str:
