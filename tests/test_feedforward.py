@@ -26,9 +26,10 @@ from brushwork.events import Finished, Started, Swept
 from brushwork.feedforward import embedded, folded, shelf, sums, tiled
 from brushwork.feedforward.engine import predict
 from brushwork.feedforward.folded import FoldedNet
+from brushwork.feedforward.header import to_bytes
 from brushwork.feedforward.plan import ladder
 from brushwork.feedforward.runtime import RuntimeNet
-from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
+from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
 from brushwork.feedforward.sums import Sums
 from brushwork.fields import build
 from brushwork.images import Picture, read_picture, resize

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
+from brushwork.feedforward.header import to_bytes
+from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

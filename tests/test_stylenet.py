@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from brushwork.errors import WeightsError
+from brushwork.feedforward.header import to_bytes
 from brushwork.feedforward.stylenet import (
     FORMAT,
     Block,
@@ -19,7 +20,6 @@ from brushwork.feedforward.stylenet import (
     moments,
     read_header,
     read_stylenet,
-    to_bytes,
 )
 
 SMALL = StyleNetSettings.of_width(4, blocks=2)

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from brushwork.encode import to_image
 from brushwork.encoders import VGG19
+from brushwork.feedforward.header import to_bytes
 from brushwork.feedforward.stylenet import read_header
-from brushwork.feedforward.unet import UNet, UNetSettings, read_unet, to_bytes
+from brushwork.feedforward.unet import UNet, UNetSettings, read_unet
 from brushwork.fields import build
 from brushwork.outputs.checkpoint import load
 from brushwork.outputs.samples import curves

@@ -54,8 +54,7 @@ def from_example(tensors: Mapping[str, Tensor], path: Path) -> StyleNet:
     """A state dict of PyTorch's example as a ``StyleNet``. Raises WeightsError when it is another's."""
     # Files from before torch 0.4 also hold statistics that instance normalisation never used.
     given = {name: tensor for name, tensor in tensors.items() if not _FORGOTTEN.search(name)}
-    blocks = 1 + max((int(found[1]) for name in given if (found := re.match(r"res(\d+)\.", name))), default=0)
-    blocks -= 1
+    blocks = max((int(found[1]) for name in given if (found := re.match(r"res(\d+)\.", name))), default=0)
     wanted = dict(_names(blocks))
     strange, missing = sorted(given.keys() - wanted.keys()), sorted(wanted.keys() - given.keys())
     if missing or strange:

@@ -10,7 +10,7 @@ of one style are to be. So that one module is all of these networks.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, interpolate, pad
 
 from brushwork.errors import WeightsError
+from brushwork.feedforward.header import header_of
 from brushwork.fields import Frozen
 
 FORMAT = "brushwork-stylenet-1"
@@ -182,6 +183,8 @@ class Block(nn.Module):
 class StyleNet(nn.Module):
     """Photo in, painting out: both (N, 3, H, W), RGB, sRGB-encoded, 0..1."""
 
+    format = FORMAT
+
     def __init__(self, settings: StyleNetSettings | None = None) -> None:
         super().__init__()
         self.settings = s = settings or StyleNetSettings()
@@ -220,25 +223,8 @@ class StyleNet(nn.Module):
         # Odd sides were halved upwards: what is doubled again is up to three pixels larger.
         return x[..., : image.shape[-2], : image.shape[-1]]
 
-    def stages(self) -> Iterator[Stage]:
-        """All stages in the order in which they work."""
-        return (module for module in self.modules() if isinstance(module, Stage))
-
 
 # ----------------------------------------------------------------------------------------------- files
-
-
-def to_bytes(network: StyleNet, about: Mapping[str, Any] | None = None) -> bytes:
-    """The network as a safetensors file; settings and ``about`` (plain data) are JSON in its header."""
-    from safetensors.torch import save
-
-    header = {
-        "format": FORMAT,
-        "settings": network.settings.model_dump_json(),
-        "about": json.dumps(dict(about or {})),
-    }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return save(state, header)
 
 
 def read_header(path: Path) -> tuple[StyleNetSettings, dict[str, Any]] | None:
@@ -246,13 +232,7 @@ def read_header(path: Path) -> tuple[StyleNetSettings, dict[str, Any]] | None:
 
     Raises WeightsError for a header that says it is and is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-    except (OSError, SafetensorError):
-        return None
+    header = header_of(path)
     if not header.get("format", "").startswith("brushwork-stylenet"):
         return None
     if header["format"] != FORMAT:

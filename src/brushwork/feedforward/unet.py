@@ -6,11 +6,9 @@ normalisation, and upsampling and convolution instead of a transposed one.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field, ValidationError
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from brushwork.errors import WeightsError
+from brushwork.feedforward.header import header_of
 from brushwork.fields import Frozen
 
 FORMAT = "brushwork-unet-1"
@@ -48,6 +47,8 @@ def _stage(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Se
 
 class UNet(nn.Module):
     """Picture in, picture out: both (N, 3, H, W), RGB, sRGB-encoded, 0..1, of any size."""
+
+    format = FORMAT
 
     def __init__(self, settings: UNetSettings | None = None) -> None:
         super().__init__()
@@ -91,28 +92,9 @@ def _enlarged(image: Tensor, down: int, across: int) -> Tensor:
 # ----------------------------------------------------------------------------------------------- files
 
 
-def to_bytes(network: UNet, about: Mapping[str, Any] | None = None) -> bytes:
-    """The network as a safetensors file; settings and ``about`` (plain data) are JSON in its header."""
-    from safetensors.torch import save
-
-    header = {
-        "format": FORMAT,
-        "settings": network.settings.model_dump_json(),
-        "about": json.dumps(dict(about or {})),
-    }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return save(state, header)
-
-
 def is_unet(path: Path) -> bool:
     """Whether a file says that it holds such a network."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("format", "").startswith("brushwork-unet")
-    except (OSError, SafetensorError):
-        return False
+    return header_of(path).get("format", "").startswith("brushwork-unet")
 
 
 def read_unet(path: Path) -> UNet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +15,6 @@ Losses = Mapping[str, float]
 class Started:
     """The work begins, or goes on after ``step`` steps."""
 
-    task: str
     epochs: int
     steps_per_epoch: int
     pictures: int  # in an epoch
@@ -71,7 +70,6 @@ class Checkpoint:
     """A place to go on from; one follows each step. ``state`` must be called before the next event."""
 
     step: int
-    is_epoch_end: bool
     state: Callable[[], dict[str, Any]]
 
 
@@ -83,7 +81,6 @@ class Finished:
     step: int
     means: Losses  # of the last epoch
     pictures_per_second: float
-    scores: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 Event = Preparing | Started | Stepped | Looked | EpochDone | Checkpoint | Finished

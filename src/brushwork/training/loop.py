@@ -133,7 +133,7 @@ def train(
     to_come = max(0, plan.epochs - place.epoch) * batches.steps
     total = min(place.step - place.batch + to_come, plan.steps or sys.maxsize)
     yield Started(
-        task.name, plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
+        plan.epochs, batches.steps, batches.count, place.step, sizes, str(context.device),
         context.precision, total, plan.steps is None,
     )  # fmt: skip
     speed = 0.0
@@ -162,7 +162,7 @@ def _one_step(
     is_due = plan.look_every and place.step % plan.look_every == 0
     if is_due or place.step == total or (is_last and plan.look_at_epochs):
         yield Looked(place.step, place.epoch, is_last, task.look(epoch_end=is_last))
-    yield Checkpoint(place.step, is_last, lambda: state_of(task, place))
+    yield Checkpoint(place.step, lambda: state_of(task, place))
 
 
 def learn(

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from brushwork.encoders import VGG19
-from brushwork.feedforward.unet import UNet, to_bytes
+from brushwork.feedforward.header import to_bytes
+from brushwork.feedforward.unet import UNet
 from brushwork.losses import content_loss
 from brushwork.training.jobs import PairedTrain
 from brushwork.training.learner import Learner, cosine, mean_decay

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from brushwork.errors import InputError
+from brushwork.feedforward.header import to_bytes
 from brushwork.feedforward.plan import opacity
-from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings, to_bytes
+from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
 from brushwork.losses import total_variation
 from brushwork.training.jobs import StyleNetTrain
 from brushwork.training.learner import Learner, cosine, mean_decay
