@@ -25,6 +25,7 @@ from brushwork.training.events import (
     Started,
     Stepped,
 )
+from brushwork.training.jobs import PairedTrain, StyleNetTrain
 from brushwork.training.learner import Learner, parameters_of
 from brushwork.training.processes import Alone, Processes
 
@@ -77,6 +78,26 @@ class Plan:
     steps: int | None = None  # the training ends after so many, if its epochs have more
     runaway: float | None = None  # the first loss counts as lost at so many times its lowest running mean
     processes: Processes = field(default_factory=Alone)  # that train together
+
+
+def in_steps(
+    job: StyleNetTrain | PairedTrain,
+    look_every: int | None,
+    together: Processes | None,
+    *,
+    runaway: float | None = None,
+) -> Plan:
+    """The plan of a job whose length is told in steps; it looks twenty times unless told otherwise."""
+    return Plan(
+        epochs=job.steps,  # more than it needs: the steps end it
+        steps=job.steps,
+        seed=job.seed,
+        accumulate=job.accumulate,
+        look_every=look_every or max(1, job.steps // 20),
+        look_at_epochs=False,
+        runaway=runaway,
+        processes=together or Alone(),
+    )
 
 
 class _Place:

@@ -16,11 +16,11 @@ from brushwork.feedforward.unet import UNet, UNetSettings, read_unet
 from brushwork.training.events import Event
 from brushwork.training.gates import Gate, Verdict, of_pixels
 from brushwork.training.jobs import PairedTrain
-from brushwork.training.loop import Plan, train
+from brushwork.training.loop import in_steps, train
 from brushwork.training.paired import Translate
 from brushwork.training.pairings import PairCrops, Pairing, match
 from brushwork.training.photos import middle, split
-from brushwork.training.processes import Alone, Processes
+from brushwork.training.processes import Processes
 
 REMEDIES = {
     "black": "black patches: train longer, or half the --learning-rate",
@@ -80,16 +80,7 @@ def run_paired(
     network = _network(job).to(context.device, memory_format=torch.channels_last)  # pyright: ignore
     task = Translate(job, network, encoder, {"input": given, "target": wanted})
     crops = PairCrops(pairing, learnt, job.crop, job.batch, job.seed)
-    plan = Plan(
-        epochs=job.steps,  # more than it needs: the steps end it
-        steps=job.steps,
-        seed=job.seed,
-        accumulate=job.accumulate,
-        look_every=look_every or max(1, job.steps // 20),
-        look_at_epochs=False,
-        processes=together or Alone(),
-    )
-    events = train(task, crops, plan, context, state)
+    events = train(task, crops, in_steps(job, look_every, together), context, state)
     return PairedRun(task, pairing.troubles, _notes(pairing), events, given, wanted)
 
 

@@ -25,10 +25,10 @@ from brushwork.optimize.engine import paint as optimise
 from brushwork.training.events import Event, Preparing
 from brushwork.training.gates import Verdict, judge
 from brushwork.training.jobs import StyleNetTrain
-from brushwork.training.loop import Plan, train
+from brushwork.training.loop import in_steps, train
 from brushwork.training.perceptual import Balance, Criterion, calibrated, make_criterion
 from brushwork.training.photos import Crops, Photos, middle, open_photos, split
-from brushwork.training.processes import Alone, Processes
+from brushwork.training.processes import Processes
 from brushwork.training.stylenet import INPUTS, Stylise, unfrozen
 
 COMPARED = 4  # photos that the optimise engine paints too: it takes its time
@@ -87,16 +87,7 @@ def run_stylenet(
     network = network.to(context.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     task = Stylise(job, network, criterion, shown)
     crops = Crops(photos, learnt, job.crop, job.batch, job.seed)
-    plan = Plan(
-        epochs=job.steps,  # more than it needs: the steps end it
-        steps=job.steps,
-        seed=job.seed,
-        accumulate=job.accumulate,
-        look_every=look_every or max(1, job.steps // 20),
-        look_at_epochs=False,
-        runaway=RUNAWAY,
-        processes=together or Alone(),
-    )
+    plan = in_steps(job, look_every, together, runaway=RUNAWAY)
     events = train(task, crops, plan, context, state)
     notes = _notes(job, len(learnt), painting)
     return StyleNetRun(task, photos.troubles, reference, notes, events, painting, held_back)
