@@ -13,9 +13,10 @@ from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
 from brushwork.errors import InputError, WeightsError
-from brushwork.metrics import Inception
+from brushwork.metrics import Inception, Judge
 from brushwork.metrics.artfid import ArtFid, frechet_distance
 from brushwork.metrics.inception import kernels
+from brushwork.metrics.scores import perceptual
 from commands import Desk
 
 # --- The network, written the other way: modules whose names and children are torchvision's -----------------
@@ -343,6 +344,19 @@ def test_sets_are_scored_beside_photos_and_paintings(folders: Desk, judge_file: 
         for name in ("out", "art")
     }
     assert results["fid"] == pytest.approx(frechet_distance(seen["out"], seen["art"]), rel=1e-4)
+
+    judge = Judge.load([judge_file])
+
+    def lpips(picture: str, photo: str) -> float:
+        one, other = (judge.features(picture_of(folders.folder / f"{name}.png")) for name in (picture, photo))
+        return perceptual(judge, one, other)
+
+    # As it is, and not over the painting's as the score of content.
+    painted = {"out/sea-oil": "photos/sea", "out/dog-ink.1": "photos/dog", "out/dog-ink.2": "photos/dog"}
+    mean = np.mean([lpips(picture, photo) for picture, photo in painted.items()])
+    assert results["lpips"] == pytest.approx(mean, rel=1e-3)
+    mean = np.mean([lpips("art/oil", "photos/sea"), lpips("art/ink", "photos/dog")])
+    assert paintings["lpips"] == pytest.approx(mean, rel=1e-3)
 
 
 def picture_of(path: Path) -> Tensor:

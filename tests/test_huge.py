@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from brushwork import encode, huge, strips
-from brushwork.encode import encode_picture, read_job, save_picture, to_array, to_image
+from brushwork.encode import Rounding, encode_picture, read_job, save_picture, to_array, to_image
 from brushwork.errors import InputError, MissingExtraError
 from brushwork.huge import is_huge, pixels_of, read_shrunk
 from brushwork.images import Picture, read_picture, resize
@@ -105,11 +105,52 @@ def test_a_large_tiff_is_a_pyramid(
         assert np.abs(levels[1].asarray()[..., :3].astype(int) - half).max() <= 1
         quarter = to_array(resize(pixels, 125, 175, "area"), bits=bits)
         assert np.abs(levels[2].asarray()[..., :3].astype(int) - quarter).max() <= 1
+        if alpha is not None:
+            for level, (height, width) in zip(levels, [(500, 700), (250, 350), (125, 175)], strict=True):
+                clear = to_array(resize(alpha, height, width, "area"), bits=bits)
+                assert np.abs(level.asarray()[..., 3:].astype(int) - clear).max() <= 1
     (tmp_path / "large.tif").write_bytes(data)
     assert read_job(tmp_path / "large.tif") == '{"a": "ä"}'
     again = read_picture(tmp_path / "large.tif")
     assert again.bits == bits
     assert (again.alpha is not None) == with_alpha
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_large_picture_is_truncated_where_that_is_asked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each strip, tile and half."""
+    monkeypatch.setattr(encode, "LARGE", 1000)
+    grey = Picture(torch.full((1, 3, 600, 300), 100.7 / 255))
+    wanted: dict[Rounding, int] = {"round": 101, "truncate": 100}
+    for rounding, level in wanted.items():
+        data = encode_picture(grey, kind, rounding=rounding)
+        assert (to_array(read_picture(data).pixels) == level).all()
+        if kind == "TIFF":
+            with tifffile.TiffFile(BytesIO(data)) as file:
+                pyramid = file.series[0].levels
+                assert len(pyramid) == 3
+                assert all((each.asarray() == level).all() for each in pyramid)
+
+
+@pytest.mark.parametrize(("side", "bits", "big"), [(23_000, 8, False), (17_000, 16, True), (24_000, 8, True)])
+def test_a_tiff_beyond_four_gigabytes_has_wider_offsets(
+    side: int, bits: int, big: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its levels may take as much; asked of the writer, which is not let write."""
+    asked: list[bool] = []
+
+    class Stopped(Exception):
+        pass
+
+    def writer(stream: BytesIO, *, bigtiff: bool) -> None:
+        asked.append(bigtiff)
+        raise Stopped
+
+    monkeypatch.setattr(tifffile, "TiffWriter", writer)
+    pixels = torch.zeros(1, 3, 1, 1).expand(1, 3, side, side)
+    with pytest.raises(Stopped):
+        save_picture(Picture(pixels, bits=bits), "TIFF", BytesIO())
+    assert asked == [big]
 
 
 # ------------------------------------------------------------------------------------- PNG by strips

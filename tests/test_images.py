@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from brushwork import decode, images, samples
-from brushwork.encode import encode_picture, format_of, read_job, to_array, to_image
+from brushwork.encode import Rounding, encode_picture, format_of, read_job, to_array, to_image
 from brushwork.errors import InputError, MissingExtraError
 from brushwork.images import Method, Picture, read_picture, resize
 from brushwork.profiles import srgb_profile, to_srgb
@@ -217,9 +217,10 @@ def test_other_deep_tiffs():
     grey = np.array([[0, 1000, 65535]], np.uint16)
     inverted = read_picture(tiff(grey, photometric="miniswhite"))
     assert levels(inverted)[0, :, 0].tolist() == [65535, 64535, 0]
-    floats = read_picture(tiff(ramp().astype("f4") / np.float32(255)))
-    assert (to_array(floats.pixels) == ramp()).all()
-    assert floats.bits == 16
+    for kind in ("f2", "f4", "f8"):
+        floats = read_picture(tiff((ramp() / 255).astype(kind)))
+        assert (to_array(floats.pixels) == ramp()).all(), kind
+        assert floats.bits == 16
     ink = read_picture(tiff(np.array([[[0, 0, 0, 0], [65535, 0, 0, 0]]], np.uint16), photometric="separated"))
     assert levels(ink)[0].tolist() == [[65535] * 3, [0, 65535, 65535]]
     associated = np.array([[[20000, 0, 0, 40000]]], np.uint16)
@@ -227,6 +228,18 @@ def test_other_deep_tiffs():
     assert straight.pixels[0, :, 0, 0].tolist() == pytest.approx(
         [(20000 + 25535) / 65535, *[25535 / 65535] * 2], abs=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("unit", "resolution", "dpi"),
+    [("centimeter", (40, 20), (101.6, 50.8)), ("inch", (300, 150), (300, 150)), ("none", (4, 3), None)],
+)
+def test_a_deep_tiffs_resolution_is_told_in_inches(
+    unit: str, resolution: tuple[int, int], dpi: tuple[float, float] | None
+):
+    picture = read_picture(tiff(ramp(dtype=np.uint16), resolution=resolution, resolutionunit=unit))
+    assert picture.bits == 16
+    assert picture.dpi == (dpi and pytest.approx(dpi))
 
 
 @pytest.mark.parametrize("array", [np.full((4, 4, 3), 7.5, "f4"), np.zeros((4, 4, 3), "i2")])
@@ -414,6 +427,14 @@ def test_tensors():
     floats = base / 255
     read_picture(floats).pixels.zero_()
     assert float(floats.sum()) > 0
+
+
+def test_values_a_hair_out_of_range_are_brought_into_it():
+    values = np.array([[[-5e-4, 0.5, 1 + 5e-4, 1 + 5e-4]]], np.float32)
+    for source in (values, torch.from_numpy(values).permute(2, 0, 1)):
+        picture = read_picture(source)
+        assert picture.pixels.flatten().tolist() == [0, 0.5, 1]
+        assert picture.alpha is None  # opaque
 
 
 @pytest.mark.parametrize(
@@ -657,6 +678,27 @@ def test_truncating_leaves_whole_levels_alone(bits: int):
     assert (to_array(values, bits=bits, rounding="truncate").ravel() == np.arange(2**bits)).all()
 
 
+@pytest.mark.parametrize("format", [*FORMATS, "HEIF"])
+def test_every_format_rounds_as_it_is_told(format: str):
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif")
+    grey = Picture(torch.full((1, 3, 16, 16), 100.7 / 255), dpi=(72, 72))
+    rounded, truncated = (
+        levels(read_picture(encode_picture(grey, format, quality=100, rounding=rounding)))
+        for rounding in get_args(Rounding)
+    )
+    assert (rounded == 101).all()
+    assert (truncated == 100).all()
+
+
+def test_a_truncated_picture_keeps_its_alpha():
+    """Rounded as ever: what is opaque would become nearly so."""
+    picture = Picture(torch.full((1, 3, 8, 8), 0.999), torch.full((1, 1, 8, 8), 0.999))
+    for format in ("PNG", "TIFF"):
+        with Image.open(io.BytesIO(encode_picture(picture, format, rounding="truncate"))) as image:
+            assert image.getpixel((0, 0)) == (254, 254, 254, 255), format
+
+
 def test_to_image():
     pixels = torch.from_numpy(ramp()).permute(2, 0, 1)[None] / 255
     assert (np.asarray(to_image(pixels)) == ramp()).all()
@@ -707,12 +749,24 @@ def test_without_dpi_and_deep_to_eight_bit():
         assert float((again.pixels - picture.pixels).abs().max()) < 0.06
 
 
-def test_quality_makes_files_larger():
-    picture = Picture(noise(64, 64, 3, 8))
-    for format in ("JPEG", "WEBP", "AVIF"):
-        assert len(encode_picture(picture, format, quality=95)) > 1.5 * len(
-            encode_picture(picture, format, quality=30)
-        )
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF", "HEIF"])
+def test_quality_makes_files_larger(format: str):
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif")
+    picture = Picture(noise(64, 64, 3, 8), dpi=(72, 72))
+    high, low = (len(encode_picture(picture, format, quality=quality)) for quality in (95, 30))
+    assert high > 1.5 * low
+
+
+@pytest.mark.parametrize("format", ["JPEG", "AVIF", "HEIF"])
+def test_thin_strokes_keep_their_colour(format: str):
+    """Columns of one pixel, red and blue: with chroma at half the size all would be purple."""
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif")
+    stripes = torch.zeros(1, 3, 32, 32)
+    stripes[:, 0, :, ::2] = stripes[:, 2, :, 1::2] = 1
+    found = read_picture(encode_picture(Picture(stripes, dpi=(72, 72)), format, quality=95)).pixels
+    assert float((found - stripes).abs().mean()) < 0.05
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -23,10 +23,12 @@ from brushwork.events import Event, Finished, Replanned, Swept
 from brushwork.fields import build
 from brushwork.images import Picture
 from brushwork.jobs import Stylize
+from brushwork.losses.sliced import DIRECTIONS
 from brushwork.optimize.engine import Sources, paint
 from brushwork.optimize.fitted import Fitted, plans_of
-from brushwork.optimize.plan import Plan, Sizes, make_plan
+from brushwork.optimize.plan import KEPT, VECTOR, WHOLE, Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale
+from brushwork.optimize.tiles import coverage
 from brushwork.weights import Weights
 from commands import Desk, environment
 
@@ -62,6 +64,81 @@ def test_less_memory_means_smaller_tiles_and_more_time() -> None:
 def test_unknown_free_memory_refuses_nothing() -> None:
     assert make_plan(JOB, sizes(60000, 1), None).tile is None
 
+
+# ----------------------------------------------------------------------------------- what a plan reckons with
+
+PIXELS = 600 * 800
+
+
+def planned(steps: int = 30, tile: int | None = None, **options: Any) -> Plan:
+    """The plan for 600 × 800 pixels, photo and painting as large, in one piece or in tiles."""
+    job = build(Stylize, {"content": "photo", "styles": "art", "tile": tile, **options})
+    return make_plan(job, Sizes(Scale(600, 800, steps), (600, 800), [(600, 800)]), None)
+
+
+@pytest.mark.parametrize("tile", [None, 256])
+def test_what_the_optimizer_remembers_counts(tile: int | None) -> None:
+    """Adam two pictures, L-BFGS two a pair and no more pairs than there are steps, SGD nothing."""
+    least = planned(tile=tile, optimizer="sgd").bytes
+    assert planned(tile=tile, optimizer="adam").bytes - least == 2 * VECTOR * PIXELS
+    assert planned(tile=tile, optimizer="lbfgs", history=7).bytes - least == 14 * VECTOR * PIXELS
+    assert planned(steps=5, tile=tile, optimizer="lbfgs", history=7).bytes - least == 10 * VECTOR * PIXELS
+
+
+SHALLOW_FEATURES = 4 * 64 * (1 + 1 + 1 / 4) + 8 * 64 / 4 + 4 * 128 / 4
+"""Bytes a pixel up to block2_conv1; a maximum comes with its place."""
+
+
+def test_the_paintings_features_count_where_they_are_more_than_the_pictures() -> None:
+    """All of them are measured; of the picture's there is a backward pass beside."""
+    shallow: dict[str, Any] = {
+        "content_layers": {"block2_conv1": 1.0},
+        "style_layers": {"block2_conv1": 1.0},
+        "optimizer": "sgd",
+        "style_enlarge": True,
+    }
+    alone = planned(**shallow).bytes
+    assert planned(style_scales=[1, 0.5], **shallow).bytes == alone  # 1.25 of the picture's and not 1.7
+    twice = planned(style_scales=[2], **shallow).bytes
+    assert twice - alone == pytest.approx(PIXELS * SHALLOW_FEATURES * (4 - WHOLE))
+    both = planned(style_scales=[2, 1], **shallow).bytes
+    assert both - twice == pytest.approx(PIXELS * SHALLOW_FEATURES)
+
+
+def test_a_painting_larger_than_the_picture_fills_a_tile() -> None:
+    """Its tiles have the same side, of which the picture itself may not need all."""
+    shallow: dict[str, Any] = {
+        "content_layers": {"block1_conv1": 1.0},
+        "style_layers": {"block1_conv1": 1.0},
+        "optimizer": "sgd",
+        "style_enlarge": True,
+        "tile": 1024,
+    }
+    more = planned(style_scales=[2], **shallow).bytes - planned(**shallow).bytes
+    layers = ["block1_conv1"]
+    seen = coverage(1200, 1600, 1024, layers)[1] - PIXELS
+    assert seen > 0
+    assert more == pytest.approx(seen * (4 * 64 + KEPT.transient))
+
+
+def test_the_projections_of_sliced_count_in_tiles() -> None:
+    """Of both pictures at each layer, a position of which is several pixels."""
+    sliced, covariance = (planned(tile=256, style_loss=loss) for loss in ("sliced", "covariance"))
+    positions = PIXELS * sum(4.0**-halvings for halvings in range(5))
+    assert sliced.bytes - covariance.bytes == pytest.approx(4 * 2 * DIRECTIONS * positions)
+
+
+def test_on_disk_is_what_the_optimizer_remembers_and_the_photos_features() -> None:
+    """block4_conv2 has 512 channels at an eighth of each side."""
+    job = build(Stylize, {"content": "photo", "styles": "art", "tile": 256, "history": 20})
+    wanted = Sizes(Scale(600, 800, 30), (600, 800), [(600, 800)])
+    kept = make_plan(job, wanted, None)
+    on_disk = make_plan(job, wanted, kept.bytes - 1)
+    assert (kept.on_disk, on_disk.on_disk, kept.freed) == (False, True, on_disk.freed)
+    assert kept.bytes - on_disk.bytes == PIXELS * (20 * 2 * VECTOR + 4 * 512 / 64)
+
+
+# ------------------------------------------------------------------------------------------ while it works
 
 SHALLOW = {
     "content_layers": {"block2_conv1": 1.0},

@@ -14,7 +14,7 @@ from torch import Tensor
 import reference as ref
 from brushwork.jobs import Settings
 from brushwork.optimize.curvature import at_once, one_by_one, precondition
-from brushwork.optimize.optimizers import LBFGS, SGD, Adam, Optimizer, make_optimizer
+from brushwork.optimize.optimizers import LBFGS, LONGEST_STEP, SGD, Adam, Optimizer, make_optimizer
 from brushwork.optimize.vault import Vault
 
 Problem = Callable[[Tensor], tuple[float, Tensor]]  # a point to its loss and gradient
@@ -164,6 +164,17 @@ def test_lbfgs_solves_rosenbrocks_valley() -> None:
     assert min(losses) < 1e-10
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_lbfgs_takes_the_same_way_whatever_the_losss_unit(unit: float) -> None:
+    def scaled(x: Tensor) -> tuple[float, Tensor]:
+        loss, gradient = quadratic(x)
+        return unit * loss, unit * gradient
+
+    zero = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
+    plain, there = (descend(problem, zero, 12, LBFGS())[0] for problem in (quadratic, scaled))
+    torch.testing.assert_close(there, plain, rtol=1e-6, atol=1e-9)
+
+
 def test_lbfgs_goes_far_beyond_gradient_descent() -> None:
     zero = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
     _, ours = descend(quadratic, zero, 40, LBFGS())
@@ -192,6 +203,16 @@ def test_lbfgss_first_step_goes_by_what_a_coarser_scale_learnt() -> None:
     torch.testing.assert_close(fine.step(x, 1.0, 5 / 4 * x), x - step)
     far = LBFGS(learnt=1e3).step(x, 1.0, 5 / 4 * x)
     assert (far - x).abs().max().item() == pytest.approx(0.5)
+
+
+def test_lbfgs_moves_no_pixel_further_than_half_the_range() -> None:
+    """Of a flat place it has learnt that the next minimum is far off: the direction stays, the length not."""
+    optimizer, x, gradient = LBFGS(), start(), next(slopes())
+    after = optimizer.step(x, 1.0, gradient)
+    farther = optimizer.step(after, 0.9, gradient * (1 - 1e-6))
+    assert len(optimizer.pairs) == 1
+    assert (farther - after).abs().max().item() == pytest.approx(LONGEST_STEP)
+    assert LONGEST_STEP == 0.5
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (17, 9), (1, 1)])

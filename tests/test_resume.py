@@ -30,9 +30,10 @@ from brushwork.optimize.scales import Scale
 from brushwork.optimize.state import give, take
 from brushwork.outputs import checkpoint
 from brushwork.outputs.pace import Pace
-from brushwork.outputs.run_folder import read_run
+from brushwork.outputs.run_folder import located, read_run
 from brushwork.runner import read_sources, run
 from brushwork.surfaces.terminal import Work
+from brushwork.wanted import Wanted
 from commands import BRUSHWORK, Desk, Value, environment, process
 
 LBFGS_RUN: dict[str, Value] = {"scales": ["0.5", "0.75", "1"], "steps": 150}
@@ -201,6 +202,39 @@ def test_a_run_directory_of_ones_own_is_kept(desk: Desk) -> None:
     assert desk.call("resume", "kept", "--json", "--quiet").json["run_dir"] == "kept"
     assert Path("r.png").read_bytes() == whole
     assert trace_of("r.jsonl") == before
+
+
+def test_what_auto_chose_is_chosen_again(desk: Desk) -> None:
+    """Device, precision and threads: another number of threads adds up in another order."""
+    kept(desk)
+    path = Path("kept/job.json")
+    record = json.loads(path.read_bytes())
+    record["job"] |= {"threads": None, "precision": "auto", "device": "auto"}
+    record |= {"threads": 1, "precision": "bfloat16", "device": "cpu"}
+    path.write_text(json.dumps(record))
+    job = read_run(Path("kept")).machine_job
+    assert (job.threads, job.precision, job.device) == (1, "bfloat16", "cpu")
+
+
+def places() -> list[str]:
+    """The files and folders that one may want of a run: what is a text or None."""
+    names = [name for name, field in Wanted.model_fields.items() if field.annotation == str | None]
+    assert {"output", "run_dir"} < set(names)
+    return names
+
+
+@pytest.mark.parametrize("name", places())
+def test_from_another_folder_every_output_is_named_in_full(desk: Desk, name: str) -> None:
+    kept(desk)
+    path = Path("kept/job.json")
+    record = json.loads(path.read_bytes())
+    record["wanted"][name] = "some/where.png"
+    path.write_text(json.dumps(record))
+    saved = read_run(Path("kept"))
+    assert getattr(located(saved).wanted, name) == "some/where.png"
+    Path("elsewhere").mkdir()
+    with contextlib.chdir("elsewhere"):
+        assert getattr(located(saved).wanted, name) == str(desk.folder / "some/where.png")
 
 
 def test_a_quick_run_leaves_nothing(desk: Desk) -> None:

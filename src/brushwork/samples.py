@@ -163,7 +163,8 @@ def sixteen(values: NDArray[Any], bits: int, name: str) -> NDArray[np.uint16]:
     if values.dtype.kind == "f":
         if not (values.min() >= 0 and values.max() <= 1):
             raise InputError(f"{name}: float values {values.min():g}..{values.max():g}; scale them to 0..1")
-        return np.rint(values * 65535.0).astype(np.uint16)
+        # Half floats end at 65504.
+        return np.rint(values.astype(np.float32, copy=False) * 65535.0).astype(np.uint16)
     if values.dtype.kind != "u":
         raise InputError(f"{name}: {values.dtype} values; export it with 8 or 16 bits a channel")
     return np.rint(values * (65535 / (2**bits - 1))).astype(np.uint16)
