@@ -214,6 +214,28 @@ def test_luminance_gives_an_unpainted_photo_back(amount: float, photo: Tensor, p
     assert torch.allclose(work.restore(work.photo), photo, atol=1e-4)
 
 
+def chroma(pixels: Tensor) -> float:
+    return float(colour.to_oklab(pixels)[:, 1:].norm(dim=1).mean())
+
+
+def test_half_of_luminance_goes_half_the_way_to_the_photos_lightness() -> None:
+    dark, light = drawn(5, 24, 32, high=0.5), drawn(6, 20, 28, low=0.5)
+    half = prepared("luminance", dark, light, amount=0.5).paintings[0]
+    own, wanted, found = (float(colour.to_oklab(picture)[:, 0].mean()) for picture in (light, dark, half))
+    assert own - wanted > 0.3
+    assert found == pytest.approx((own + wanted) / 2, abs=0.01)
+    assert chroma(half) == pytest.approx(chroma(light) / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("amount", [0.5, 1])
+def test_luminance_fades_a_start_from_elsewhere(amount: float) -> None:
+    settings = Settings.model_validate({"color": "luminance", "color_amount": amount})
+    picture = drawn(7, 24, 32)
+    lab, faded = (colour.to_oklab(each) for each in (picture, colour.begin(settings, picture)))
+    assert torch.allclose(faded[:, :1], lab[:, :1], atol=1e-4)
+    assert torch.allclose(faded[:, 1:], (1 - amount) * lab[:, 1:], atol=1e-4)
+
+
 def test_lock_gives_the_photo_the_paintings_palette() -> None:
     photo, painting = drawn(12, 40, 40, low=0.4, high=0.6), drawn(13, 40, 40, low=0.35, high=0.65)
     result = drawn(14, 40, 40, low=0.45, high=0.55)
@@ -288,6 +310,34 @@ def test_follow_keeps_edges_and_smooths_between_them() -> None:
     after = colour.follow(chroma, edge)
     assert float((after - 0.2 * edge).std()) < 0.6 * float(noise.std())
     assert float(after[..., 31].mean() - after[..., 28].mean()) == pytest.approx(0.12, abs=0.02)
+
+
+def test_follow_around_the_edges_of_a_pattern() -> None:
+    chroma, lightness = drawn(1, 30, 44)[:, 1:], drawn(2, 30, 44)[:, :1]
+    turned = [each.roll((7, 11), (-2, -1)) for each in (chroma, lightness)]
+    after = colour.follow(chroma, lightness, wrap=True).roll((7, 11), (-2, -1))
+    assert torch.allclose(colour.follow(*turned, wrap=True), after, atol=1e-6)
+    assert not torch.allclose(colour.follow(*turned), after, atol=1e-2)
+    settings = Settings.model_validate({"color": "lock", "tileable": True})
+    photo, result = drawn(3, 30, 44), drawn(4, 30, 44)
+    ahead = colour.prepare(settings, photo.roll(9, -1), [photo], [1.0]).restore(result.roll(9, -1))
+    behind = colour.prepare(settings, photo, [photo], [1.0]).restore(result).roll(9, -1)
+    assert torch.allclose(ahead, behind, atol=1e-4)
+
+
+def test_a_palette_measures_what_can_be_shown() -> None:
+    photo, painting = drawn(5, 24, 24), drawn(6, 24, 24, low=0.4, high=0.6)
+    settings = Settings.model_validate({"color": "palette", "strength": 1.0})
+    restore = colour.prepare(settings, photo, [painting], [1.0]).restore
+    beyond = 1.6 * photo - 0.3
+    assert torch.equal(restore(beyond), restore(beyond.clamp(0, 1)))
+
+
+def test_colours_stay_where_no_style_is_asked_for() -> None:
+    shares = {(s, w): colour.share_of_style(Settings.model_validate({"strength": s, "style_weight": w}))
+              for s in (0, 0.25, 0.5, 1) for w in (0, 1)}  # fmt: skip
+    assert shares == {(0, 0): 0, (0, 1): 0, (0.25, 0): 0, (0.25, 1): 0.5, (0.5, 0): 0, (0.5, 1): 1,
+                      (1, 0): 0, (1, 1): 1}  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------- never no number
@@ -380,6 +430,18 @@ def test_luminance_stays_grey_while_it_works(
     assert max(grey_error(picture) for picture in shown) < 1e-5
     assert grey_error(result.pixels) < 1e-5
     assert any(not torch.equal(a, b) for a, b in itertools.pairwise(shown[-3:]))
+
+
+def test_half_of_luminance_takes_half_of_a_files_chroma(
+    encoder: VGG19, photo: Tensor, painting: Tensor
+) -> None:
+    """Of a grey photo, whose chroma is put back, there is none."""
+    options: dict[str, Any] = {"init": "file", "scales": {1.0: 1.0}, "strength": 0, "steps": 1}
+    grey = Picture(grey_of(photo))
+    shown, _ = painted(encoder, grey, painting, color="luminance", color_amount=0.5, **options)
+    height, width = shown[0].shape[-2:]
+    file = resize(painting, height, width, "lanczos")
+    assert chroma(shown[0]) == pytest.approx(chroma(file) / 2, rel=0.2)
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in ("style", "palette")])

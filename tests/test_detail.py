@@ -196,6 +196,17 @@ def test_the_amount_is_decided_once_and_kept_with_the_state(sources: Sources, we
         assert torch.equal(resumed.picture.pixels, end.picture.pixels)
 
 
+@pytest.mark.parametrize("clip", [True, False])
+def test_with_the_detail_a_clipped_picture_stays_in_range(
+    sources: Sources, weights: Weights, clip: bool
+) -> None:
+    """What the first evaluation of a finer scale looks at, and keeps."""
+    job = job_of(strength=0.9, clip=clip, keep="best", scales={0.5: 1.0, 1.0: 1.0}, steps=2)
+    events = paint(job, sources, VGG19(weights), CPU)
+    (first,) = (e.kept for e in events if isinstance(e, Checkpoint) and (e.rung, e.step) == (1, 1))
+    assert (float(first.min()) >= 0 and float(first.max()) <= 1) == clip
+
+
 def test_a_forecast_counts_the_trials() -> None:
     """At the second scale, the first finer one."""
     scales, plans = [Scale(30, 40, 4), Scale(60, 80, 4), Scale(120, 160, 4)], [Plan()] * 3

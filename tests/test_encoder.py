@@ -106,6 +106,12 @@ def test_poolings_differ(weights: Weights, vgg: VGG19) -> None:
     assert difference(average, vgg.features(image, ["block2_conv1"])["block2_conv1"].double()) > 0.05
 
 
+def test_on_another_device_it_is_the_same_network(weights: Weights) -> None:
+    device = torch.device("meta")
+    there = VGG19(weights, pooling="avg", dtype=torch.bfloat16).on(device)
+    assert (there.pooling, there.dtype, there.device) == ("avg", torch.bfloat16, device)
+
+
 @pytest.mark.parametrize(
     ("layers", "count"),
     [

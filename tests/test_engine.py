@@ -22,7 +22,7 @@ from brushwork.events import Checkpoint, Event, Finished, Progress, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.optimize.engine import Sources, paint
-from brushwork.optimize.objective import balance, make_target
+from brushwork.optimize.objective import balance, make_target, variation_weight
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
 from brushwork.runner import run
 from brushwork.styles import Style
@@ -238,6 +238,15 @@ def test_which_picture_is_kept(encoder: VGG19, photo: Tensor, painting: Tensor, 
     assert runs["after-best"].finished.losses == runs["best"].finished.losses
 
 
+def test_lbfgs_keeps_no_step_that_it_has_taken_back(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
+    """Its first step is far too long and raises the loss: what is kept lies halfway back."""
+    options: dict[str, Any] = {"optimizer": "lbfgs", "first_step": 1.0, "steps": 2, "clip": False}
+    run = seen(encoder, photo, painting, keep="after-best", **options)
+    assert run.totals[1] > run.totals[0], run.totals
+    assert torch.equal(run.pixels, run.path[2].clamp(0, 1))
+    assert run.finished.losses == run.steps[0].losses
+
+
 def test_clipping(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
     options: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.5}
     clipped = seen(encoder, photo, painting, clip=True, **options)
@@ -310,6 +319,12 @@ def test_strength_walks_from_content_to_style() -> None:
     ratios = [ratio(step / 20) for step in range(20)]
     assert ratios == sorted(ratios)
     assert len(set(ratios)) == 20
+
+
+def test_variation_counts_in_full_from_the_dials_middle_on() -> None:
+    """Below less and less: at 0 the photo is not smoothed."""
+    weights = [variation_weight(Settings(strength=s, tv_weight=8.0)) for s in (0, 0.25, 0.5, 1)]
+    assert weights == [0, 4, 8, 8]
 
 
 def test_more_strength_is_more_style(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:

@@ -105,6 +105,39 @@ def test_photo_and_painting_score_0_and_1(judge: Judge) -> None:
     assert 0 < score(judge, result, photo, painting).content < 2
 
 
+class ByLightness(Judge):
+    """Sees the same everywhere in a picture, at each depth a number that goes with its lightness."""
+
+    def __init__(self, numbers: dict[float, list[float]]) -> None:
+        self._numbers = numbers
+        self.channel_weights = {tap: torch.ones(1, 1, 1, 1) for tap in TAPS}
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """One channel of 4×4 positions at each depth."""
+        seen = self._numbers[round(float(image.mean()), 2)]
+        return {tap: torch.full((1, 1, 4, 4), number) for tap, number in zip(TAPS, seen, strict=True)}
+
+
+def test_each_depth_counts_by_how_far_the_photo_is_from_the_painting_there() -> None:
+    """The painting is 1 at every depth, so a distance is how far a number is from 1."""
+    photo, result = [0.1, 0.3, 0.5, 4.0, 2.0], [0.1, 0.2, 0.1, 1.0, 2.0]
+    judge = ByLightness(
+        {0.2: [*(1 + far for far in photo[:-1]), -1.0], 0.8: [1.0] * 5, 0.5: [1 + far for far in result]}
+    )
+    dark, light, middle = (torch.full((1, 3, 64, 64), level) for level in (0.2, 0.8, 0.5))
+    shares = [1 / (far + 0.1) for far in photo]
+    expected, whole = (sum(s * far for s, far in zip(shares, row, strict=True)) for row in (result, photo))
+    assert score(judge, middle, dark, light).style == pytest.approx(expected / whole, rel=1e-4)
+
+
+def test_another_seed_draws_other_directions(judge: Judge) -> None:
+    photo, painting, result = (picture[..., :32, :32] for picture in pictures())
+    one, other = (Yardstick(judge, photo, painting, (32, 32), seed=seed).score(result) for seed in (0, 1))
+    assert one.content == other.content
+    assert one.style != other.style
+    assert one.style == pytest.approx(other.style, rel=0.2)
+
+
 def test_a_frame_around_the_painting_is_not_its_style(judge: Judge) -> None:
     generator = torch.Generator().manual_seed(2)
     photo, coarse = (torch.rand(1, 3, *size, generator=generator) for size in ((96, 96), (16, 16)))
@@ -164,8 +197,13 @@ def test_the_command(tmp_path: Path, judge_file: Path, capfd: pytest.CaptureFixt
         ]
     with Image.open(sheet) as picture:
         assert picture.width > 4 * 240  # photo, painting and two results
-    assert call([*line, "--metric-seed", "3"]) == 0
+    other = tmp_path / "other.csv"
+    assert call([*line, "--metric-seed", "3", "--csv", str(other)]) == 0
     assert "mean ± deviation" in capfd.readouterr().out
+    with other.open(encoding="utf-8", newline="") as file:
+        drawn = list(csv.DictReader(file))[2]
+    assert float(drawn["content"]) == report["rows"][2]["content"]
+    assert float(drawn["style"]) != report["rows"][2]["style"]
     assert call([*line, "--sheet", sheet]) == 2
     assert "--overwrite" in capfd.readouterr().err
 

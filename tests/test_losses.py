@@ -250,6 +250,12 @@ def test_style_loss_is_its_formula(form: StyleForm, height: int) -> None:
     assert style_loss(mine, mine, form=form, pixels=PIXELS).item() == pytest.approx(0, abs=1e-12)
 
 
+def test_w2_of_equal_pictures_is_never_below_0() -> None:
+    drawn = (torch.randn(1, 8, 9, 9, generator=torch.Generator().manual_seed(seed)) for seed in range(30))
+    losses = [float(style_loss(each, each, form="w2")) for each in drawn]
+    assert min(losses) >= 0 and max(losses) < 1e-5
+
+
 def test_w2_of_fewer_positions_than_channels_is_finite() -> None:
     mine, theirs = (maps(seed, channels=8, height=1, width=3) for seed in (1, 2))
     leaf = mine.clone().requires_grad_()
@@ -287,6 +293,12 @@ def test_sliced_mixes_several_paintings_by_weight() -> None:
     low, high = torch.zeros(1, 1, 10, 10), torch.ones(1, 1, 10, 10)
     quantiles = Projections.of([low, high], [3.0, 1.0]).quantiles.abs()
     near(quantiles.mean(1), 0.25)
+
+
+def test_sliced_keeps_what_the_largest_of_several_paintings_tells() -> None:
+    small, large = torch.zeros(1, 2, 2, 3), torch.ones(1, 2, 10, 12)
+    for paintings in ([small, large], [large, small]):
+        assert Projections.of(paintings, [1.0, 1.0]).quantiles.shape[1] == 120
 
 
 def test_nearest_loss_is_the_distance_to_the_most_similar() -> None:

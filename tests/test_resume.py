@@ -23,14 +23,14 @@ import pytest
 import torch
 from PIL import Image
 
-from brushwork.errors import InputError
+from brushwork.errors import InputError, OutputError
 from brushwork.events import Started, Swept
 from brushwork.optimize.optimizers import LBFGS, Adam
 from brushwork.optimize.scales import Scale
 from brushwork.optimize.state import give, take
 from brushwork.outputs import checkpoint
 from brushwork.outputs.pace import Pace
-from brushwork.outputs.run_folder import located, read_run
+from brushwork.outputs.run_folder import RunFolder, located, read_run
 from brushwork.runner import read_sources, run
 from brushwork.surfaces.terminal import Work
 from brushwork.wanted import Wanted
@@ -306,6 +306,44 @@ def test_damage_is_found(desk: Desk) -> None:
             assert "damaged" in desk.call("resume", "kept").complaint
         Path("kept", name).write_bytes(content)
     assert desk.call("resume", "kept", "--quiet").status == 0
+
+
+def test_a_run_that_is_overwritten_leaves_no_state_behind(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when its own first state cannot be written: the old one does not go with the new job."""
+    kept(desk, trace="r.jsonl")
+    saved = read_run(Path("kept"))
+    Path("kept/photo").touch()
+
+    def full(path: Path, state: dict[str, Any]) -> None:
+        raise OutputError(f"{path}: no space left")
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    folder = RunFolder(Path("kept"), Wanted(run_dir="kept", overwrite=True), None)
+    folder.check()
+    folder.add_line(b'{"new": 1}\n')
+    assert not folder.store('{"job": "new"}', saved.checkpoint, saved.memory)
+    assert "no space left" in folder.trouble
+    assert not folder.holds_state
+    assert sorted(path.name for path in Path("kept").iterdir()) == ["job.json", "trace.jsonl"]
+    assert Path("kept/trace.jsonl").read_bytes() == b'{"new": 1}\n'
+
+
+def test_a_trace_goes_on_where_the_state_was_kept(desk: Desk) -> None:
+    """Lines that were written after it are neither read nor kept."""
+    kept(desk, trace="r.jsonl")
+    path = Path("kept/trace.jsonl")
+    known = path.read_bytes()
+    assert known.count(b"\n") == 1
+    path.write_bytes(known + b'{"evaluation": 2, "of a state that was never finished": 1}\n')
+    saved = read_run(Path("kept"))
+    assert saved.trace == known
+    folder = RunFolder(Path("kept"), saved.wanted, None, saved)
+    folder.add_line(b'{"evaluation": 2}\n')
+    assert folder.store("", saved.checkpoint, saved.memory)
+    assert path.read_bytes() == known + b'{"evaluation": 2}\n'
+    assert read_run(Path("kept")).trace == known + b'{"evaluation": 2}\n'
 
 
 def medium_files() -> None:

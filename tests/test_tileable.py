@@ -12,11 +12,13 @@ from torch import Tensor
 from brushwork.context import Context
 from brushwork.encoders import LAYERS, VGG19
 from brushwork.encoders.winograd import suits
-from brushwork.events import Finished
+from brushwork.events import Finished, Started
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.losses import total_variation
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize import engine
+from brushwork.optimize.detail import missing_detail
+from brushwork.optimize.engine import Sources, paint, resize_between
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.scales import ladder, result_size
 from brushwork.seams import periodic, resize_wrapped
@@ -178,6 +180,60 @@ def test_no_seam_shows(weights: Weights, photo: Tensor, painting: Tensor, color:
         found.append(across / within)
     assert found[0] < 1.5
     assert found[1] > 3
+
+
+def test_a_file_to_start_from_begins_without_a_seam(
+    weights: Weights, photo: Tensor, painting: Tensor
+) -> None:
+    """The file is the photo, at whose edges there is a step."""
+    ratios: list[float] = []
+    for tileable in (True, False):
+        options: dict[str, Any] = {"init": "start.png", "color": "style", "tileable": tileable}
+        job = Stylize(content="photo", styles=(Style(path="painting"),), size=64, scales={1.0: 1}, **options)
+        sources = Sources(Picture(painting), [Picture(painting)], Picture(photo))
+        started = next(paint(job, sources, VGG19(weights), CPU))
+        assert isinstance(started, Started)
+        across, within = seam(started.start)
+        ratios.append(across / within)
+    assert ratios[0] < 2
+    assert ratios[1] > 10
+
+
+def test_from_scale_to_scale_it_is_resized_across_the_edges(noise: Tensor) -> None:
+    jobs = [
+        Stylize(content="photo", styles=(Style(path="art"),), tileable=tileable) for tileable in (True, False)
+    ]
+    wrapped, plain = (resize_between(job, noise, 96, 128) for job in jobs)
+    assert torch.equal(wrapped, resize_wrapped(noise, 96, 128))
+    assert torch.equal(plain, resize(noise, 96, 128, "bicubic"))
+
+
+@pytest.mark.parametrize("tileable", [True, False])
+def test_the_detail_of_a_finer_scale_wraps_too(
+    weights: Weights, photo: Tensor, painting: Tensor, tileable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def looked_at(*given: Any, wrap: bool) -> Tensor:
+        asked.append(wrap)
+        return missing_detail(*given, wrap=wrap)
+
+    monkeypatch.setattr(engine, "missing_detail", looked_at)
+    job = Stylize(
+        content="photo",
+        styles=(Style(path="painting"),),
+        size=64,
+        steps=2,
+        coarsest=16,
+        scales={0.5: 1, 1.0: 1},
+        style_detail=True,
+        tileable=tileable,
+        content_layers={"block2_conv1": 1.0},
+        style_layers={"block1_conv2": 1.0},
+    )
+    *_, last = paint(job, Sources(Picture(photo), [Picture(painting)]), VGG19(weights), CPU)
+    assert isinstance(last, Finished)
+    assert asked == [tileable]
 
 
 def test_the_option_is_seen_on_the_command_line(desk: Desk) -> None:
