@@ -19,6 +19,7 @@ LONGEST_STEP = 0.5
 Without a limit a first full step at 40 px sent pixels to 772 and the loss to 4e12; the way back costs 3 to
 10 evaluations.
 """
+LEAST_COSINE = 1e-8  # between a step and what it changed of the gradient
 
 
 class Optimizer(Protocol):
@@ -154,8 +155,9 @@ class LBFGS:
         return float(change @ bend) / float(bend @ bend) / len(bend)
 
     def _remember(self, change: Tensor, bend: Tensor) -> None:
-        # A pair without positive curvature would make the next direction point uphill.
-        flat = bend.ravel()
-        if change.ravel() @ flat > 1e-10 * (flat @ flat):
+        # A pair without positive curvature would make the next direction point uphill. Told by the angle, not
+        # by the curvature: that has the loss's unit, and a loss of large numbers lost every pair.
+        step, bent = change.ravel(), bend.ravel()
+        if step @ bent > LEAST_COSINE * torch.linalg.vector_norm(step) * torch.linalg.vector_norm(bent):
             kept = self.vault.keep(change), self.vault.keep(bend)
             self.pairs = [*self.pairs, kept][-self.history :]
