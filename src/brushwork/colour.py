@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 from brushwork.images import resize
 from brushwork.jobs import Settings
@@ -93,6 +93,11 @@ def match(painting: Tensor, photo: Tensor, amount: float = 1.0) -> Tensor:
     """A painting whose colours have the photo's mean and covariance, by ``transport``, clipped to 0..1."""
     matrix, offset = transport(_moments(painting), _moments(photo))
     return _affine(painting, matrix, offset, amount).clamp(0, 1)
+
+
+def share_of_style(settings: Settings) -> float:
+    """How far colours may go to the paintings': all the way from strength ½ on, nowhere without a style."""
+    return min(1.0, 2 * settings.strength) * (settings.style_weight > 0)
 
 
 def recolour(photo: Tensor, paintings: Sequence[Tensor], weights: Sequence[float], amount: float) -> Tensor:
@@ -188,10 +193,11 @@ def _limiter(
     settings: Settings, paintings: Sequence[Tensor], weights: Sequence[float]
 ) -> Callable[[Tensor], Tensor]:
     """What takes out of a result the colours that its paintings have less of."""
-    amount = settings.color_amount * min(1.0, 2 * settings.strength) * (settings.style_weight > 0)
+    amount = settings.color_amount * share_of_style(settings)
     if amount == 0:
         return _as_it_is
-    return partial(limit, palette=blend([_moments(each) for each in paintings], weights), amount=amount)
+    palette = blend([_moments(each) for each in paintings], weights)
+    return lambda result: limit(result.clamp(0, 1), palette, amount)
 
 
 def limit(result: Tensor, palette: Moments, amount: float = 1.0) -> Tensor:
@@ -227,10 +233,10 @@ def _restorer(
         lightness, own = lab[:, :1], lab[:, 1:]
         chroma = photo_chroma(result.shape[-2], result.shape[-1], result.device)
         if mode == "luminance":
-            chroma = own + amount * chroma  # what was faded out before
-        else:
-            chroma = own.lerp(follow(chroma, lightness) if mode == "lock" else chroma, amount)
-        return from_oklab(torch.cat([lightness, chroma], dim=1))
+            return from_oklab(torch.cat([lightness, own + amount * chroma], dim=1))  # what was faded out
+        if mode == "lock":
+            chroma = follow(chroma, lightness, wrap=settings.tileable)
+        return from_oklab(torch.cat([lightness, own.lerp(chroma, amount)], dim=1))
 
     return restore
 
@@ -241,14 +247,19 @@ def _palette(photo: Tensor, paintings: Sequence[Tensor], weights: Sequence[float
     return transport(_moments(to_oklab(photo)[:, 1:]), blend(chromas, weights))
 
 
-def follow(chroma: Tensor, lightness: Tensor) -> Tensor:
-    """Chroma (1, 2, h, w) smoothed along the edges of a lightness (1, 1, h, w): He et al.'s guided filter."""
+def follow(chroma: Tensor, lightness: Tensor, *, wrap: bool = False) -> Tensor:
+    """Chroma (1, 2, h, w) smoothed along the edges of a lightness (1, 1, h, w): He et al.'s guided filter.
+
+    With ``wrap`` opposite sides meet; else what lies beyond an edge does not count.
+    """
     radius = max(1, max(lightness.shape[-2:]) // 128)
 
     def mean(x: Tensor) -> Tensor:
         for rows, columns in ((radius, 0), (0, radius)):  # two passes cost less than one of a square
-            size, pad = (2 * rows + 1, 2 * columns + 1), (rows, columns)
-            x = avg_pool2d(x, size, 1, pad, count_include_pad=False)
+            size, margin = (2 * rows + 1, 2 * columns + 1), (rows, columns)
+            if wrap:
+                x, margin = pad(x, (columns, columns, rows, rows), mode="circular"), 0
+            x = avg_pool2d(x, size, 1, margin, count_include_pad=False)
         return x
 
     guide, level = mean(lightness), mean(chroma)
