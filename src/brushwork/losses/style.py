@@ -101,7 +101,9 @@ def _wasserstein(mine: Moments, theirs: Gaussian) -> Tensor:
     means = (mine.mean - theirs.moments.mean).square().sum()
     covariances = [_ridged(m.covariance, theirs.ridge) for m in (mine, theirs.moments)]
     cross: Any = _RootTrace.apply(covariances[0], theirs.root, theirs.ridge)
-    return (means + covariances[0].trace() + covariances[1].trace() - 2 * cross) / _size(theirs.moments)
+    traces = covariances[0].trace() + covariances[1].trace() - 2 * cross
+    # A difference of large sums: of equal pictures rounding may leave it below 0.
+    return (means + traces - traces.clamp(max=0).detach()) / _size(theirs.moments)
 
 
 def _size(moments: Moments) -> Tensor:
