@@ -111,7 +111,7 @@ TABLE: dict[str, Change] = {
     "size_rounding": Change(["round", "floor"], {"size": 50}, seen=size),
     "style_shape": Change(["own", "photo"]),
     "style_margin": Change(["keep", "crop"], {"styles": ["framed.png"]}),
-    "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "area"]),
+    "resize": Change(["nearest", "bilinear", "bicubic", "lanczos", "lanczos8", "area"]),
     # colours
     "color": Change(["style", "palette", "content", "luminance", "match", "histogram", "lock"]),
     "color_amount": Change([None, 0.5, 0], {"color": "content"}),

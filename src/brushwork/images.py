@@ -20,7 +20,7 @@ from brushwork.profiles import to_srgb
 
 MAX_PIXELS = 250_000_000
 
-Method = Literal["nearest", "bilinear", "lanczos", "bicubic", "area"]
+Method = Literal["nearest", "bilinear", "lanczos", "lanczos8", "bicubic", "area"]
 Source = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
 
@@ -65,7 +65,8 @@ def resize(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
     """Resize (N, C, H, W) pixels, 0..1, to ``height`` x ``width``; the same size returns the input itself.
 
     ``bilinear`` is TensorFlow 2's: half-pixel centres, no antialiasing. The others are Pillow's filters, in
-    float so that 16 bits survive (``area`` is its BOX), with overshoot clipped to 0..1.
+    float so that 16 bits survive (``area`` is its BOX), with overshoot clipped to 0..1; ``lanczos8`` is what
+    Pillow makes of 8-bit pixels, rounded after each axis.
     """
     if method not in get_args(Method):
         raise InputError(f"resize method {method!r}; give one of {', '.join(get_args(Method))}")
@@ -75,19 +76,22 @@ def resize(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
         return pixels
     if method == "bilinear":
         return functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
-    planes = pixels.detach().to("cpu", torch.float32).flatten(0, 1).numpy()
+    planes = pixels.detach().to("cpu", torch.float32).flatten(0, 1)
+    if method == "lanczos8":
+        planes = planes.mul(255).round_().clamp_(0, 255).byte()
     resized = [
-        np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method])) for plane in planes
+        np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method]))
+        for plane in planes.numpy()
     ]
-    stacked = np.stack(resized)
-    np.clip(stacked, 0, 1, out=stacked)
-    result = torch.from_numpy(stacked)
+    result = torch.from_numpy(np.stack(resized))
+    result = result.float().div_(255) if method == "lanczos8" else result.clamp_(0, 1)
     return result.unflatten(0, pixels.shape[:2]).to(pixels)
 
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "lanczos": Image.Resampling.LANCZOS,
+    "lanczos8": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
     "area": Image.Resampling.BOX,
 }
@@ -141,12 +145,13 @@ def _picture(samples: Samples) -> Picture:
         else upright(samples.alpha[..., None].astype(np.float32) / np.float32(top))
     )
     dpi = (samples.dpi[1], samples.dpi[0]) if samples.dpi and swapped else samples.dpi
-    return _composited(colours, alpha, bits=8 if top == 255 else 16, dpi=dpi)
+    return composited(colours, alpha, bits=8 if top == 255 else 16, dpi=dpi)
 
 
-def _composited(
-    colours: Tensor, alpha: Tensor | None, *, bits: int, dpi: tuple[float, float] | None = None
+def composited(
+    colours: Tensor, alpha: Tensor | None, *, bits: int = 8, dpi: tuple[float, float] | None = None
 ) -> Picture:
+    """A picture of colours (1, 3, H, W) over white, 0..1, and their alpha (1, 1, H, W), which it keeps."""
     if alpha is None or bool((alpha == 1).all()):
         return Picture(colours.contiguous(), None, bits, dpi)
     # Over white: what lies under full transparency is rubbish and must not reach the style or the content.
@@ -195,4 +200,4 @@ def _from_planes(planes: Tensor, name: str, *, bits: int) -> Picture:
         raise InputError(f"values {float(low):g}..{float(high):g} in the given {name}; scale floats to 0..1")
     planes = planes.clamp(0, 1)
     colours = planes[:, :3].expand(-1, 3, -1, -1)
-    return _composited(colours, planes[:, 3:] if planes.shape[1] == 4 else None, bits=bits)
+    return composited(colours, planes[:, 3:] if planes.shape[1] == 4 else None, bits=bits)
