@@ -414,6 +414,19 @@ def test_a_short_training_is_no_mean_of_its_beginning() -> None:
     assert [average(steps) for steps in (1, 100, 20_000)] == [0, 0.9, 0.999]
 
 
+def test_a_batch_is_judged_alike_in_whatever_parts() -> None:
+    """Over the whole batch's energy dark pictures would count for nothing, unless they are a part."""
+    job = build(PairedTrain, {"inputs": "a", "targets": "b", "steps": 1, "width": 4, "depth": 1})
+    task = Translate(job, UNet(UNetSettings(width=4, depth=1)), VGG19.load(), {})
+    generator = torch.Generator().manual_seed(0)
+    made, wanted = (torch.rand(4, 3, 64, 64, generator=generator) for _ in range(2))
+    wanted *= torch.tensor([0.02, 0.1, 0.5, 1]).view(4, 1, 1, 1)
+    parts = zip(made.split(2), wanted.split(2), strict=True)
+    with torch.no_grad():
+        found = torch.stack([task.perceptual(*part) for part in parts]).mean()
+        torch.testing.assert_close(found, task.perceptual(made, wanted), rtol=1e-4, atol=0)
+
+
 def test_curves_have_a_line_for_each_loss() -> None:
     losses = np.random.default_rng(0).random((30, 6))
     names = ["loss", "d_loss", "g_loss", "l1", "perceptual", "more"]

@@ -84,12 +84,16 @@ class Translate:
         return (1 - true).relu().mean() + (1 + false).relu().mean()
 
     def perceptual(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """Distance of VGG19's features of two batches (N, 3, h, w), each layer's over the target's size."""
+        """Mean distance of VGG19's features of pictures (N, 3, h, w), each layer's over its target's energy.
+
+        Picture by picture: a dark one counts as much, and in whatever parts a batch is worked on.
+        """
         with torch.autocast(made.device.type, enabled=False):
             mine = self._encoder.features(made, LAYERS, padding="repeat")
             with torch.no_grad():
                 theirs = self._encoder.features(wanted, LAYERS, padding="repeat")
-        pairs = ((mine[name].float(), theirs[name].float()) for name in LAYERS)
+        batches = ((mine[name].float().split(1), theirs[name].float().split(1)) for name in LAYERS)
+        pairs = (pair for batch in batches for pair in zip(*batch, strict=True))
         return torch.stack([content_loss(*pair, form="relative") for pair in pairs]).mean()
 
     def look(self, *, epoch_end: bool) -> Mapping[str, Tensor]:
