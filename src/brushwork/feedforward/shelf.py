@@ -20,7 +20,7 @@ from brushwork.feedforward.files import read_network
 from brushwork.feedforward.folded import FoldedNet
 from brushwork.feedforward.runtime import RuntimeNet
 from brushwork.feedforward.stylenet import StyleNet
-from brushwork.weights import sha256_of
+from brushwork.wheels import sha256_of
 
 NETWORKS: Final = 4
 VECTORS: Final = 256  # 400 bytes each

@@ -10,7 +10,7 @@ from brushwork.encode import read_job
 from brushwork.errors import InputError
 from brushwork.jobs import STARTS, Settings, Stylize, check_typed
 from brushwork.recipes import merge
-from brushwork.weights import sha256_of
+from brushwork.wheels import sha256_of
 
 
 def fingerprint(path: str) -> str | None:
