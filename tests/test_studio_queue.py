@@ -227,6 +227,20 @@ def test_what_was_typed_is_shown_again() -> None:
     assert {name: controls.shown(name, value) for name, value in asked.items()} == typed
 
 
+def test_exports_of_odd_names_can_be_typed(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:
+    desk = Desk(Options(folder=str(tmp_path / "studio")))
+    ids: list[str] = []
+    for file, name in ((photo_file, "-a.png"), (painting_file, "-b c.png")):
+        (copy := desk.folder.incoming / file.name).write_bytes(file.read_bytes())
+        ids.append(desk.upload(copy, name, "ada").id)
+    options = {"content_layers": {"block4_conv2": 1}, "size": None, "style_rotations": [-90]}
+    made, _ = desk.ticket(ids[0], ids[1:], options, owner="ada", session="")
+    command = orders.as_command(made, desk.folder)
+    assert command == (
+        "brushwork stylize ./-a.png '--style=-b c.png' --content-layer block4_conv2:1 --style-rotations=-90"
+    )
+
+
 def test_exports_are_the_job(tmp_path: Path, photo_file: Path, painting_file: Path) -> None:
     desk = Desk(Options(folder=str(tmp_path / "studio")))
     ids: list[str] = []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
-from shlex import quote
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from torch import Tensor
 
+from brushwork.command import option_words, place_word
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
@@ -129,18 +130,9 @@ def _steps(axis: Axis | None) -> list[dict[str, Any]]:
 
 def _command(job: Stylize, options: dict[str, Any], output: str) -> str:
     """``brushwork stylize`` with these options; switches as the job understood them."""
-    words = ["brushwork", "stylize", quote(job.content)]
-    for name, value in options.items():
-        if name == "content":
-            continue
-        switch = getattr(job, name)
-        if isinstance(switch, bool):
-            words.append(flag(name if switch else f"no_{name}"))
-            continue
-        for each in cast("list[object]", value) if isinstance(value, list) else [value]:
-            joint = "=" if str(each).startswith("-") else " "
-            words.append(f"{flag(name)}{joint}{quote(str(each))}")
-    return " ".join([*words, f"-o {quote(output)}"])
+    switches = {name: value for name in options if isinstance(value := getattr(job, name), bool)}
+    words = option_words({name: value for name, value in (options | switches).items() if name != "content"})
+    return shlex.join(["brushwork", "stylize", place_word(job.content), *words, "-o", place_word(output)])
 
 
 def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Swept | Progress | Painted]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from brushwork.command import option_words
 from brushwork.errors import InputError
-from brushwork.fields import build, flag
+from brushwork.fields import build
 from brushwork.studio.folder import Folder, Ticket
 from brushwork.training.jobs import StyleNetTrain
 
@@ -43,9 +44,6 @@ def lesson_of(ticket: Ticket, folder: Folder, machine: dict[str, Any], photos: s
 def as_command(ticket: Ticket, folder: Folder) -> str:
     """The training as a command line, with the users' own file names."""
     painting = folder.upload(ticket.options["style"], ticket.owner).name
-    words = ["brushwork", "train", "stylenet", "PHOTOS", "--style", painting, "-o", "network.safetensors"]
-    for name, value in ticket.options.items():
-        if name in OFFERED:
-            words += [flag(name if value is not False else f"no_{name}")]
-            words += [] if isinstance(value, bool) else [str(value)]
-    return shlex.join(words)
+    options = {name: value for name, value in ticket.options.items() if name in OFFERED}
+    places = ["PHOTOS", *option_words({"style": painting}), "-o", "network.safetensors"]
+    return shlex.join(["brushwork", "train", "stylenet", *places, *option_words(options)])

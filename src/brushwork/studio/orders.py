@@ -6,8 +6,9 @@ import json
 import shlex
 from typing import Any, cast
 
+from brushwork.command import option_words, place_word
 from brushwork.errors import InputError
-from brushwork.fields import build, flag
+from brushwork.fields import build
 from brushwork.jobs import STARTS, Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.folder import Folder, Ticket
@@ -53,14 +54,8 @@ def usual(recipe: str, engine: str = "optimize") -> dict[str, Any]:
 def as_command(ticket: Ticket, folder: Folder) -> str:
     """The job as a command line, with the users' own file names."""
     photo, arts, options = _named(ticket, folder)
-    words = ["brushwork", "stylize", photo]
-    for art in arts:
-        words += ["--style", art]
-    for name, value in options.items():
-        for each in value if isinstance(value, list) else [value]:
-            words += [flag(name if each is not False else f"no_{name}")]
-            words += [] if isinstance(each, bool) else [str(each)]
-    return shlex.join(words)
+    words = option_words({"styles": arts, **options})
+    return shlex.join(["brushwork", "stylize", place_word(photo), *words])
 
 
 def as_python(ticket: Ticket, folder: Folder) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from importlib import import_module
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from brushwork.command import option_words, place_word
 from brushwork.errors import DivergedError, InputError, MemoryShortError, OutputError
 from brushwork.jobs import Stylize
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
@@ -95,16 +96,16 @@ def _rescuing(writer: Writer) -> Generator[None]:
 
 
 def _resume_line(folder: RunFolder) -> str:
-    return f"go on: brushwork resume {quote(str(folder.path))}"
+    return f"go on: brushwork resume {shlex.quote(str(folder.path))}"
 
 
 def _how_to_go_on(writer: Writer, *, stored: bool) -> str:
     so_far = f"interrupted; the picture so far is in {writer.name}"
     if stored and writer.folder:
         return f"{so_far}\n{_resume_line(writer.folder)}"
-    job, name = writer.job, quote(writer.name) if writer.place else "FILE"
+    job, name = writer.job, shlex.quote(writer.name) if writer.place else "FILE"
     again = f"--from {name}"  # repeats every option; without metadata they are the user's to repeat
     if writer.place is None or not writer.wanted.metadata:
-        styles = (quote(f"{style.path}:{style.weight:g}") for style in job.styles)
-        again = " ".join([quote(job.content), *(f"--style {style}" for style in styles)])
+        styles = option_words({"styles": [f"{style.path}:{style.weight:g}" for style in job.styles]})
+        again = shlex.join([place_word(job.content), *styles])
     return f"{so_far}\ngo on from it: brushwork stylize {again} --init {name} -o NEW.png"
