@@ -373,3 +373,8 @@ def test_the_result_is_tagged_as_srgb(desk: Desk) -> None:
     desk.stylize()
     with Image.open("result.png") as result:
         assert "srgb" in result.info
+
+
+def test_a_system_without_unix_s_resource_module_can_import_it() -> None:
+    line = "import sys; sys.modules['resource'] = None; import brushwork.doctor, brushwork.studio.decoding"
+    subprocess.run([sys.executable, "-c", line], check=True)

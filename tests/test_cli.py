@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import tomllib
@@ -19,10 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 import brushwork
+from brushwork.events import Losses, Progress
 from brushwork.fields import build
 from brushwork.images import resize
 from brushwork.jobs import Stylize
 from brushwork.outputs import film, sheets
+from brushwork.outputs.plot import curve_of, loss_curves
+from brushwork.outputs.trace import trace_line
 from brushwork.recipes import names, read_recipe
 from brushwork.surfaces import demo
 from commands import BRUSHWORK, Desk, arguments, environment, process
@@ -185,6 +189,15 @@ def test_the_trace_ends_where_the_json_does(desk: Desk) -> None:
     last = json.loads((desk.folder / "t.jsonl").read_text().splitlines()[-1])
     assert {name: last[name] for name in outcome.json["losses"]} == outcome.json["losses"]
     assert outcome.json["seconds"] >= last["seconds"]
+
+
+def test_a_trial_that_is_no_number_stays_json() -> None:
+    progress = Progress(1, 1, 0, 48, 1, Losses(math.inf, 1.0, math.inf, 0.0), math.nan, torch.zeros(1))
+    line = trace_line(progress)
+    assert b"NaN" not in line and b"Infinity" not in line
+    (point,) = curve_of(line)
+    assert math.isnan(point.losses.style) and point.losses.content == 1.0
+    assert loss_curves([point]).startswith(b"\x89PNG")
 
 
 # ----------------------------------------------------------------------------------- films, sheets, curves

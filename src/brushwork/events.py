@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:  # `brushwork recipes` does without torch, which takes seconds
     from torch import Tensor
@@ -73,7 +74,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that the engine needs to go on from here; one follows each Progress.
+    """All that the engine needs to go on from here; one follows each Progress, unless nothing pulls any more.
 
     It only refers to the engine's tensors, which change when the next event is asked for: whoever wants to
     keep a checkpoint writes it before that.
@@ -99,14 +100,34 @@ class Finished:
     evaluations: int
 
 
-Result = TypeVar("Result")
+Step = TypeVar("Step")
+Value = TypeVar("Value")
 Event = Started | Swept | Replanned | Progress | Checkpoint | Finished
 
 
-def drained(events: Generator[object, None, Result]) -> Result:
+def finished(events: Generator[Event]) -> Finished:
+    """The result of a run that nobody watches."""
+    with closing(events):
+        for event in events:
+            if isinstance(event, Finished):
+                return event
+    raise AssertionError("an engine ends with Finished")
+
+
+class Returning(Generic[Step, Value]):
+    """A generator for a loop whose body tells others of each step; then ``value`` is what it returned."""
+
+    value: Value
+
+    def __init__(self, steps: Generator[Step, None, Value]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Generator[Step]:
+        self.value = yield from self._steps
+
+
+def drained(steps: Generator[object, None, Value]) -> Value:
     """What a generator returns, whatever it yields on the way."""
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            return end.value
+    for _ in (returning := Returning(steps)):
+        pass
+    return returning.value

@@ -6,6 +6,7 @@ The command line derives its flags from them; ``metavar`` in ``json_schema_extra
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -89,12 +90,19 @@ def _describe(kind: type[Frozen], field: str, problems: list[Any]) -> str:
     if not field:
         return problems[0]["msg"].removeprefix("Value error, ")
     if problems[0]["type"] == "extra_forbidden":
-        return f"there is no setting {problems[0]['loc'][-1]!r}: see `brushwork stylize --help`"
+        return _unknown(kind, problems[0]["loc"])
     # Of a tuple whose only item is wrong pydantic also says that it is empty.
     problems = [problem for problem in problems if problem["type"] != "too_short"] or problems
     why = " or ".join(dict.fromkeys(_reason(kind, field, problem) for problem in problems))
     value = "" if problems[0]["type"] in ("missing", "string_too_short") else f" {_value(problems[0])!s:.80}"
     return f"{flag(field) if field in kind.model_fields else field}{value}: {why}"
+
+
+def _unknown(kind: type[Frozen], place: tuple[Any, ...]) -> str:
+    """An unknown key, with the one that may be meant; one within a field's value has none of these names."""
+    close = get_close_matches(str(place[-1]), kind.model_fields if not place[1:] else (), 1)
+    remedy = f"is {close[0]} meant?" if close else "--help lists what there is"
+    return f"there is no setting {place[-1]!r}: {remedy}"
 
 
 def _value(problem: Any) -> object:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import BrushworkError, InputError, MissingExtraError
-from brushwork.images import Picture, opened
+from brushwork.images import Picture, composited, opened
 
 LARGE = 100_000_000  # pixels above which a picture is read shrunk, if no more than a part of it is needed
 SPARE = 2  # a picture is read at this many times the size that is needed: the job's own filter does the rest
@@ -60,8 +60,4 @@ def read_shrunk(path: str | Path, needed: int) -> Picture:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read ({reason}); copy or download it again") from error
     planes = torch.from_numpy(levels.copy()).permute(2, 0, 1)[None].float() / 255
-    colours = planes[:, :3].expand(-1, 3, -1, -1)
-    if planes.shape[1] != 4 or bool((planes[:, 3:] == 1).all()):
-        return Picture(colours.contiguous())
-    alpha = planes[:, 3:]
-    return Picture((colours * alpha + (1 - alpha)).contiguous(), alpha.contiguous())
+    return composited(planes[:, :3].expand(-1, 3, -1, -1), planes[:, 3:] if planes.shape[1] == 4 else None)

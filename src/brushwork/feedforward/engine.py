@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from brushwork import colour
 from brushwork.context import Context, give_back_freed_memory, threads
 from brushwork.errors import InputError
-from brushwork.events import Event, Finished, Losses, Started, Swept, drained
+from brushwork.events import Event, Finished, Losses, Returning, Started, Swept, drained, finished
 from brushwork.feedforward import embedded, magenta, shelf, tiled
 from brushwork.feedforward.folded import LATTICE
 from brushwork.feedforward.paintings import Paintings
@@ -99,10 +99,8 @@ def start_for(job: Stylize, sources: Sources, context: Context) -> Picture:
         "tile": None,
         "weights": None,  # those of VGG19
     }
-    for event in paint(job.model_copy(update=changes), sources, replace(context, dtype=torch.float32)):
-        if isinstance(event, Finished):
-            return event.picture
-    raise AssertionError("an engine ends with Finished")
+    events = paint(job.model_copy(update=changes), sources, replace(context, dtype=torch.float32))
+    return finished(events).picture
 
 
 def _resized(job: Stylize, pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -154,14 +152,10 @@ def one_pass(
 
 def _told_of(sweep: Generator[None, None, Tensor], parts: int) -> Generator[Swept, None, Tensor]:
     """An event for each part of a pass in tiles."""
-    done = 0
-    while True:
-        try:
-            next(sweep)
-        except StopIteration as stop:
-            return stop.value
-        done += 1
+    returning = Returning(sweep)
+    for done, _ in enumerate(returning, 1):
         yield Swept(1, done, parts, {})
+    return returning.value
 
 
 # ---------------------------------------------------------------------------------------------- styles
@@ -223,7 +217,7 @@ def _told(job: Stylize) -> str:
     if not is_network(first) and job.weights:
         return job.weights
     is_file = is_network(first) and not BUILTIN.fullmatch(first)
-    return first if is_file else f"{embedded.PACKAGE} {embedded.VERSION}"
+    return first if is_file else embedded.WHEEL.name
 
 
 def mixture(styles: Sequence[Style]) -> Tensor:

@@ -14,7 +14,17 @@ from brushwork.context import Context, give_back_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size, smallest_side
 from brushwork.errors import DivergedError, InputError
-from brushwork.events import Checkpoint, Event, Finished, Losses, Progress, Replanned, Started, Swept
+from brushwork.events import (
+    Checkpoint,
+    Event,
+    Finished,
+    Losses,
+    Progress,
+    Replanned,
+    Returning,
+    Started,
+    Swept,
+)
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
@@ -200,18 +210,16 @@ class _Stage:
 
         It comes before the tile's own event, so that whoever stops there has the latest: its gradient grows.
         """
-        sweep = self.fitted.evaluate(image, self.done + step, state.begun if state else None)
+        begun = state.begun if state else None
+        sweep = Returning(self.fitted.evaluate(image, self.done + step, begun))
         before = self.checkpoint(step - 1, image, kept or _Kept(image, UNKNOWN))
         large = image.shape[-2] * image.shape[-1] > LARGE
-        while True:
-            try:
-                event = next(sweep)
-            except StopIteration as stop:
-                return stop.value
+        for event in sweep:
             if large and isinstance(event, Swept) and event.state["resumable"]:
                 yield replace(before, begun=event.state)
                 self.release()
             yield event
+        return sweep.value
 
     def release(self) -> None:
         """Give up the memory of what waits on disk: whoever stored a checkpoint has read all of it."""
@@ -301,11 +309,13 @@ def _check_state(state: Checkpoint, scales: Sequence[Scale]) -> None:
 def _better(job: Stylize, kept: _Kept | None, image: Tensor, after: Tensor, losses: Losses) -> _Kept:
     """What to keep: "best" is the picture whose loss was measured, "after-best" what the step made of it.
 
-    L-BFGS's last picture is its best: a later one is only tried.
+    L-BFGS's last picture is its best: a later one is only tried. What it made of its best turned out worse
+    when a loss rises; then that is what lies halfway.
     """
-    keep = "best" if job.optimizer == "lbfgs" and job.keep == "last" else job.keep
+    is_lbfgs = job.optimizer == "lbfgs"
+    keep = "best" if is_lbfgs and job.keep == "last" else job.keep
     if kept is not None and keep != "last" and not losses.total < kept.losses.total:
-        return kept
+        return replace(kept, image=after) if is_lbfgs and keep == "after-best" else kept
     return _Kept(image if keep == "best" else after, losses)
 
 
@@ -350,7 +360,7 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
     if job.init != "recolored":
         return start
     paintings, weights = [style.pixels for style in sources.styles], [style.weight for style in job.styles]
-    return colour.recolour(start, paintings, weights, min(1.0, 2 * job.strength))
+    return colour.recolour(start, paintings, weights, colour.share_of_style(job))
 
 
 def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from brushwork.context import Context, give_back_freed_memory
 from brushwork.errors import MemoryShortError
-from brushwork.events import Replanned, Swept
+from brushwork.events import Replanned, Returning, Swept
 from brushwork.images import Picture
 from brushwork.jobs import Stylize
 from brushwork.optimize.crew import Crew
@@ -96,13 +96,10 @@ class Fitted:
             self.objective = self._make()
         if self.plan.tile:  # what an evaluation left in holes is given back before the next
             give_back_freed_memory(self.plan.freed.above)
-        sweep = self.objective.sweep(image, begun)
-        while True:
-            try:
-                state = next(sweep)
-                yield Swept(evaluation, state["done"], self.objective.steps, state)
-            except StopIteration as stop:
-                return stop.value
+        sweep = Returning(self.objective.sweep(image, begun))
+        for state in sweep:
+            yield Swept(evaluation, state["done"], self.objective.steps, state)
+        return sweep.value
 
     def _step_down(self, limit: int) -> Generator[Replanned, None, bool]:
         """Follow a plan for fewer bytes from now on; False when there is none."""

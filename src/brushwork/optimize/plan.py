@@ -172,7 +172,7 @@ def _whole(job: Stylize, sizes: Sizes) -> int:
     # Of paintings there is no backward pass, but all of them are measured before they are blended.
     stored = _stored(job, sizes.itemsize)
     features = max(sizes.pixels * WHOLE * stored, painting * stored)
-    return round(_base(sizes) + _pictures(job, sizes) + _remembered(job, sizes) + features)
+    return round(_base(sizes) + _pictures(sizes) + _remembered(job, sizes) + features)
 
 
 def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
@@ -188,7 +188,7 @@ def _tiled(job: Stylize, sizes: Sizes, plan: Plan) -> Plan:
     looked_at = max(looked_at, tiles * BUSY if sizes.hands.apart else 0)
     a_pixel += 2 * VECTOR if plan.at_once > 1 else 0  # gradients that wait for their turn
     together = 1 if sizes.hands.apart else plan.at_once
-    total = _base(sizes) + _pictures(job, sizes) + together * area * a_pixel + plan.freed.holes
+    total = _base(sizes) + _pictures(sizes) + together * area * a_pixel + plan.freed.holes
     if not plan.on_disk:
         total += _remembered(job, sizes) + sizes.pixels * _kept(job)
     cost = _slower(plan) * looked_at / sizes.pixels * sizes.hands.share(tiles)
@@ -207,7 +207,7 @@ def _base(sizes: Sizes) -> int:
     return BASE + MATRICES * sizes.itemsize
 
 
-def _pictures(job: Stylize, sizes: Sizes) -> int:
+def _pictures(sizes: Sizes) -> int:
     """Bytes of the pictures as they were read and of those that are worked with."""
     read = sum(height * width for height, width in [sizes.photo, *sizes.paintings])
     return VECTOR * (read + VECTORS * sizes.pixels)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from brushwork.events import Losses
+
+_TERMS = ("total", "content", "style", "tv")
 
 
 class CurvePoint(NamedTuple):
@@ -21,12 +24,15 @@ class CurvePoint(NamedTuple):
 
 def curve_of(trace: bytes) -> list[CurvePoint]:
     """The points of a trace."""
-    lines = map(json.loads, trace.splitlines())
-    terms = ("total", "content", "style", "tv")
     return [
-        CurvePoint(line["evaluation"], line["scale"], Losses(*(line[term] for term in terms)))
-        for line in lines
+        CurvePoint(line["evaluation"], line["scale"], Losses(*map(_number, map(line.get, _TERMS))))
+        for line in map(json.loads, trace.splitlines())
     ]
+
+
+def _number(value: float | None) -> float:
+    """A term of a trace, where null stands for what was no finite number."""
+    return math.nan if value is None else value
 
 
 def loss_curves(points: Sequence[CurvePoint]) -> bytes:

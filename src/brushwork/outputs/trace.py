@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from brushwork.context import process_seconds
 from brushwork.errors import OutputError
-from brushwork.events import Progress
+from brushwork.events import Losses, Progress
 
 
 def trace_line(event: Progress, earlier: float = 0.0) -> bytes:
@@ -22,11 +23,20 @@ def trace_line(event: Progress, earlier: float = 0.0) -> bytes:
         "evaluation": event.evaluation,
         "scale": event.scale,
         "step": event.step,
-        **asdict(event.losses),
-        "gradient_norm": event.gradient_norm,
+        **as_json(event.losses),
+        "gradient_norm": _finite(event.gradient_norm),
         "seconds": round(earlier + process_seconds(), 3),
     }
     return json.dumps(line).encode() + b"\n"
+
+
+def as_json(losses: Losses) -> dict[str, float | None]:
+    """The terms by name; None, as JSON has no other word for it, for what is no finite number."""
+    return {name: _finite(value) for name, value in asdict(losses).items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class Trace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from brushwork.outputs.places import check, default_output, is_film, run_place
 from brushwork.outputs.plot import CurvePoint, curve_of, loss_curves
 from brushwork.outputs.preview import Preview
 from brushwork.outputs.run_folder import Memory, RunFolder, Saved
-from brushwork.outputs.trace import Trace, trace_line
+from brushwork.outputs.trace import Trace, as_json, trace_line
 from brushwork.wanted import Wanted
 
 STDOUT = "-"
@@ -238,9 +237,9 @@ class Writer:
             "seed": self.job.seed,
             "seconds": round(self._earlier + process_seconds(), 3),
             "evaluations": self.finished.evaluations,
-            "losses": {k: None if math.isnan(v) else v for k, v in asdict(self.finished.losses).items()},
+            "losses": as_json(self.finished.losses),
             "peak_memory_bytes": context.peak_memory(),
-            "plan": self.started.plan if self.started else "",
+            "plan": self.started.plan,
             "run_dir": str(self.folder.path) if self.folder and self.folder.holds_state else None,
         }
 

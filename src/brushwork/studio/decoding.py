@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,10 @@ BYTES_A_PIXEL, REST = 64, 2_000_000_000  # of address space: 16-bit CMYK takes t
 def limit_memory(max_pixels: int) -> None:
     """Have the system refuse this process more memory than a picture of so many pixels may need."""
     limit = REST + BYTES_A_PIXEL * max_pixels
-    with contextlib.suppress(ValueError, OSError):  # a system that sets a lower one itself
+    # Windows has no such limit; another system may have set a lower one itself.
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 

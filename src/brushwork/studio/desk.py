@@ -97,9 +97,10 @@ class Desk:
             options=asked,
         )
         lesson_of(ticket, self.folder, self._machine, self.options.photos)
-        if photos:
-            self.folder.collect(ticket.id, [self.folder.upload(id, owner) for id in dict.fromkeys(photos)])
+        own = [self.folder.upload(id, owner) for id in dict.fromkeys(photos)]
         try:
+            if own:
+                self.folder.collect(ticket.id, own)
             self.queue.add(ticket)
         except BrushworkError:  # the queue is full, or the disk
             self.folder.forget(ticket)

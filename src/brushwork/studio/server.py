@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Thread
@@ -109,9 +109,9 @@ def _serve_pictures(app: FastAPI, desk: Desk) -> None:
         return _file(lambda: desk.folder.picture(desk.folder.ticket(id, owner(request)).id), "brushwork.png")
 
 
-def _file(find: Any, name: str | None = None) -> Response:
+def _file(find: Callable[[], Path], name: str | None = None) -> Response:
     try:
-        place: Path = find()
+        place = find()
     except InputError:
         return _missing()
     if not place.is_file():

@@ -35,11 +35,11 @@ class Sketches:
     def draw(self, job: Stylize) -> str:
         """Paint a job in one pass, and no larger than ``SIZE``; returns the picture's id."""
         from brushwork.encode import to_image
-        from brushwork.events import Finished
+        from brushwork.events import finished
         from brushwork.runner import run
 
         with self._brush:  # one at a time
-            picture = next(event.picture for event in run(_quick(job)) if isinstance(event, Finished))
+            picture = finished(run(_quick(job))).picture
         to_image(picture.pixels).save(stream := io.BytesIO(), "WEBP", quality=85)
         with self._lock:
             self._pictures[id := draw_id()] = stream.getvalue()

@@ -72,6 +72,8 @@ def _drain(
         for event in events:
             if isinstance(event, Painted):
                 painted[event.cell.number] = event
+                if event.problem:
+                    say(f"{event.cell.number}: {event.problem}")
             else:
                 person.show(event)
             if interrupted:

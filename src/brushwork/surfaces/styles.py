@@ -10,7 +10,7 @@ from torch import Tensor
 
 from brushwork.encode import encode_picture, format_of
 from brushwork.errors import OutputError
-from brushwork.events import Finished
+from brushwork.events import finished
 from brushwork.feedforward.embedded import STYLES
 from brushwork.fields import build
 from brushwork.images import Picture, read_picture
@@ -61,10 +61,7 @@ def _example() -> Picture:
 def _painted(picture: Picture, style: str) -> Tensor:
     # Painted as at the usual size, for these styles' strokes, and shown smaller.
     job = build(Stylize, {"content": "-", "styles": [style], "engine": "feedforward"})
-    for event in run(job, sources_of(job, picture.pixels, [style])):
-        if isinstance(event, Finished):
-            return event.picture.pixels
-    raise AssertionError("an engine ends with Finished")
+    return finished(run(job, sources_of(job, picture.pixels, [style]))).picture.pixels
 
 
 def write_export(job: Export, *, as_json: bool) -> None:
