@@ -378,3 +378,18 @@ def test_the_result_is_tagged_as_srgb(desk: Desk) -> None:
 def test_a_system_without_unix_s_resource_module_can_import_it() -> None:
     line = "import sys; sys.modules['resource'] = None; import brushwork.doctor, brushwork.studio.decoding"
     subprocess.run([sys.executable, "-c", line], check=True)
+
+
+def test_a_result_a_style_and_a_pair_can_be_painted_from(photo_file: Path, painting_file: Path) -> None:
+    options: dict[str, Any] = {"size": 48, "steps": 1, "coarsest": 48}
+    picture = bw.read_picture(painting_file)
+    plain = bw.stylize(photo_file, painting_file, **options)
+    for style in (picture, bw.Style(path=str(painting_file)), (painting_file, 2.0), [(picture, 1.0)]):
+        found = bw.stylize(bw.read_picture(photo_file), style, **options)
+        assert torch.equal(found.picture.pixels, plain.picture.pixels)
+    again = bw.stylize(plain.picture, picture, **options)
+    assert again.picture.pixels.shape == plain.picture.pixels.shape
+
+
+def test_completion_knows_the_door() -> None:
+    assert dir(bw) == sorted(bw.__all__)

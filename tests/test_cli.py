@@ -203,6 +203,12 @@ def test_a_trial_that_is_no_number_stays_json() -> None:
 # ----------------------------------------------------------------------------------- films, sheets, curves
 
 
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 3), (10, 5)])
+def test_a_grid_has_no_empty_columns(count: int, columns: int) -> None:
+    across = sheets.grid([torch.zeros(1, 3, 40, 60)] * count).shape[-1]
+    assert across == sheets.grid([torch.zeros(1, 3, 40, 60)] * count, columns=columns).shape[-1]
+
+
 def frames(path: Path) -> list[NDArray[np.uint8]]:
     with av.open(str(path)) as film:
         return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in film.decode(video=0)]

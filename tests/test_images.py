@@ -689,7 +689,7 @@ def test_truncating_leaves_whole_levels_alone(bits: int):
 def test_every_format_rounds_as_it_is_told(format: str):
     if format == "HEIF":
         pytest.importorskip("pillow_heif")
-    grey = Picture(torch.full((1, 3, 16, 16), 100.7 / 255), dpi=(72, 72))
+    grey = Picture(torch.full((1, 3, 16, 16), 100.7 / 255))
     rounded, truncated = (
         levels(read_picture(encode_picture(grey, format, quality=100, rounding=rounding)))
         for rounding in get_args(Rounding)
@@ -760,7 +760,7 @@ def test_without_dpi_and_deep_to_eight_bit():
 def test_quality_makes_files_larger(format: str):
     if format == "HEIF":
         pytest.importorskip("pillow_heif")
-    picture = Picture(noise(64, 64, 3, 8), dpi=(72, 72))
+    picture = Picture(noise(64, 64, 3, 8))
     high, low = (len(encode_picture(picture, format, quality=quality)) for quality in (95, 30))
     assert high > 1.5 * low
 
@@ -772,7 +772,7 @@ def test_thin_strokes_keep_their_colour(format: str):
         pytest.importorskip("pillow_heif")
     stripes = torch.zeros(1, 3, 32, 32)
     stripes[:, 0, :, ::2] = stripes[:, 2, :, 1::2] = 1
-    found = read_picture(encode_picture(Picture(stripes, dpi=(72, 72)), format, quality=95)).pixels
+    found = read_picture(encode_picture(Picture(stripes), format, quality=95)).pixels
     assert float((found - stripes).abs().mean()) < 0.05
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from brushwork.encoders import LAYERS
 from brushwork.errors import InputError
 from brushwork.fields import build, flag
+from brushwork.idle import OPTIMIZERS
 from brushwork.jobs import Settings, Stylize, merge
 from brushwork.recipes import Recipe, names, read_recipe
 from brushwork.styles import Style, is_network
@@ -131,6 +132,8 @@ def test_every_field_is_drawn() -> None:
 @given(st.fixed_dictionaries({}, optional=FIELDS), st.none() | st.fixed_dictionaries(EPOCHS))
 @settings(deadline=None, max_examples=100)
 def test_a_job_goes_to_json_and_back(options: dict[str, Any], epochs: dict[str, Any] | None) -> None:
+    mover = job_of(**{name: options[name] for name in ("recipe", "optimizer") if name in options}).optimizer
+    options = {name: value for name, value in options.items() if mover in OPTIMIZERS.get(name, (mover,))}
     job = job_of(**options, **(epochs or {}))
     text = job.to_json()
     again = Stylize.from_json(text)
@@ -260,7 +263,27 @@ def test_bounds_themselves_are_allowed() -> None:
         "size": 16, "rows": 65536, "strength": 0, "stroke_size": 1000, "tv_weight": 0, "beta1": 0,
         "decay_rate": 1, "history": 200, "first_step": 1, "steps": 1_000_000, "seed": 2**63 - 1,
     }.items():  # fmt: skip
-        assert getattr(job_of(**{field: value}), field) == value
+        mover = {"optimizer": OPTIMIZERS[field][0]} if field in OPTIMIZERS else {}
+        assert getattr(job_of(**{field: value}, **mover), field) == value
+
+
+@pytest.mark.parametrize("field", OPTIMIZERS)
+def test_an_option_that_the_optimizer_does_not_look_at_is_refused(field: str) -> None:
+    whole = {"adam": "torch", "decay_steps": 1, "history": 1}
+    value: Any = whole.get(field, 0.5)
+    for mover in ("lbfgs", "adam", "sgd"):
+        if mover in OPTIMIZERS[field]:
+            assert getattr(job_of(optimizer=mover, **{field: value}), field) == value
+        else:
+            complaint = refused(optimizer=mover, **{field: value})
+            assert complaint.startswith(f"{flag(field)} is for {OPTIMIZERS[field][0]}")
+            assert f"{mover} moves these pixels" in complaint
+
+
+def test_a_recipe_may_name_what_its_optimizer_does_without(tmp_path: Path) -> None:
+    assert job_of(recipe=recipe_file(tmp_path, "learning_rate = 0.5")).optimizer == "lbfgs"
+    assert "--learning-rate is for adam" in refused(recipe="default", learning_rate=0.5)
+    assert job_of(recipe="tf-blog", learning_rate=0.5).learning_rate == 0.5
 
 
 def test_what_is_missing_is_named() -> None:

@@ -125,19 +125,8 @@ def test_repeats_bit_for_bit(desk: Desk, options: Options) -> None:
 
 @pytest.mark.parametrize("recipe", ["default", "keras-example", "tf-blog"])
 def test_repeats_with_the_whole_network(desk: Desk, recipe: str) -> None:
-    line = [
-        "--recipe",
-        recipe,
-        "--size",
-        "96",
-        "--steps",
-        "3",
-        "--learning-rate",
-        "1",
-        "--quiet",
-        "-o",
-        "result.png",
-    ]
+    rate = [] if recipe == "default" else ["--learning-rate", "1"]
+    line = ["--recipe", recipe, "--size", "96", "--steps", "3", *rate, "--quiet", "-o", "result.png"]
     assert desk.call("stylize", "photo.png", "--style", "painting.png", *line).status == 0
     assert desk.again("result.png").status == 0
     assert np.array_equal(desk.picture("result.png"), desk.picture("again.png"))
@@ -236,6 +225,16 @@ def test_a_repeated_pass_refuses_what_a_pass_refuses(desk: Desk) -> None:
     complaint = desk.again("result.png", tileable=True, json=None).complaint
     assert "--tileable says how pixels are optimised" in complaint
     assert desk.again("result.png", strength=0.5).status == 0
+
+
+def test_another_engine_has_its_own_strength_and_arithmetic(desk: Desk) -> None:
+    line = ["stylize", "photo.png", "--style", "painting.png", "--engine", "feedforward", "--size", "48"]
+    assert desk.call(*line, "-o", "result.png", "--quiet").status == 0
+    assert desk.again("result.png", engine="optimize", steps=1, coarsest=32).status == 0
+    job = json.loads(read_job(Path("again.png")))["job"]
+    assert (job["engine"], job["strength"], job["precision"], job["size"]) == ("optimize", 0.5, "auto", 48)
+    assert desk.call("stylize", "--from", "again.png", "--engine", "feedforward", "-o", "b.png").status == 0
+    assert np.array_equal(desk.picture("b.png"), desk.picture("result.png"))
 
 
 # --------------------------------------------------------------------------------------- what is not there

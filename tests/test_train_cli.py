@@ -442,15 +442,10 @@ def test_a_unet_file_comes_back_and_others_are_refused(studio: Studio) -> None:
     Path("cut.safetensors").write_bytes(spoilt[:-50])
     line = ("stylize", "photos/0.png", "--engine", "feedforward", "--style", "cut.safetensors")
     assert studio.call(*line).status == 2
-    two = studio.call(
-        "stylize",
-        "photos/0.png",
-        "--engine",
-        "feedforward",
-        "--style",
-        "net.safetensors",
-        "--style",
-        "b.safetensors",
-    )
+    whole = [*line[:-1], "net.safetensors"]
+    two = studio.call(*whole, "--style", "b.safetensors")
     assert "cannot be blended" in two.complaint
     assert json.loads(json.dumps(network.settings.model_dump()))["depth"] == 2
+    assert studio.call("sheet", *whole[1:], "--cell", "32", "-o", "sheet.png", "--quiet").status == 0
+    complaint = studio.call("export", "--style", "net.safetensors").complaint
+    assert "net.safetensors is a network from pairs: give one of `train stylenet`" in complaint

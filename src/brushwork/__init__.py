@@ -57,3 +57,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'brushwork' has no attribute {name!r}")
     return getattr(import_module(f"brushwork.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,6 +16,7 @@ from brushwork.images import Picture, Source
 from brushwork.jobs import Stylize
 from brushwork.outputs import files
 from brushwork.runner import run, sources_of
+from brushwork.styles import Style
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +38,10 @@ class Result:
         return to_image(self.picture.pixels, self.picture.alpha, rounding=self.job.rounding)
 
     def save(self, path: str | Path, *, overwrite: bool = False, quality: int = 95) -> Path:
-        """Write the picture; the suffix decides the format. Raises OutputError, InputError."""
+        """Write the picture, without the job that the command line writes into it for ``--from``.
+
+        The suffix decides the format. Raises OutputError, InputError.
+        """
         place = Path(path)
         kind = format_of(place)
         files.check_place(place, overwrite=overwrite)
@@ -48,14 +52,14 @@ class Result:
 
 def stylize(
     content: Source,
-    styles: Source | Sequence[Source | tuple[Source, float]],
+    styles: Source | Style | tuple[Source, float] | Sequence[Source | Style | tuple[Source, float]],
     **options: Any,
 ) -> Result:
     """Paint a photo in the manner of one or several paintings.
 
-    ``content`` and each style are a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W); a style
-    may be a pair with its weight. ``options`` are the settings of ``Stylize``: size=1024, strength=0.7 …
-    Raises BrushworkError for what the caller can mend.
+    ``content`` and each style are a path, a ``Picture``, a PIL image, an array (H, W, 3) or a tensor
+    (3, H, W); a style may be a pair with its weight, or a ``Style``. ``options`` are the settings of
+    ``Stylize``: size=1024, strength=0.7 … Raises BrushworkError for what the caller can mend.
     """
     pairs = _pairs(styles)
     named = [{"path": _name(style), "weight": weight} for style, weight in pairs]
@@ -67,11 +71,17 @@ def stylize(
 
 
 def _pairs(styles: Any) -> list[tuple[Source, float]]:
-    several = styles if isinstance(styles, (list, tuple)) else [styles]
-    pairs = [style if isinstance(style, tuple) else (style, 1.0) for style in several]
-    if not pairs:
+    is_pair = isinstance(styles, tuple) and len(styles) == 2 and isinstance(styles[1], (int, float))
+    several = [styles] if is_pair or not isinstance(styles, (list, tuple)) else styles
+    if not several:
         raise InputError("no style: give at least one painting")
-    return pairs
+    return [_pair(style) for style in several]
+
+
+def _pair(style: Any) -> tuple[Source, float]:
+    if isinstance(style, Style):
+        return style.path, style.weight
+    return style if isinstance(style, tuple) else (style, 1.0)
 
 
 def _name(source: Source) -> str:

@@ -306,7 +306,8 @@ def _heif(picture: Picture, job: str | None, quality: int, rounding: Rounding) -
     image = to_image(picture.pixels, picture.alpha, rounding=rounding)
     image.info["icc_profile"] = srgb_profile()
     buffer = io.BytesIO()
-    _heif_library().from_pillow(image).save(buffer, quality=quality, chroma=444, exif=_exif(picture, job))
+    exif = _exif(picture, job) or None  # it takes empty ones for damaged ones
+    _heif_library().from_pillow(image).save(buffer, quality=quality, chroma=444, exif=exif)
     return buffer.getvalue()
 
 

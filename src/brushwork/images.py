@@ -21,7 +21,6 @@ from brushwork.profiles import to_srgb
 MAX_PIXELS = 250_000_000
 
 Method = Literal["nearest", "bilinear", "lanczos", "lanczos8", "bicubic", "area"]
-Source = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,11 @@ class Picture:
     dpi: tuple[float, float] | None = None  # across, down
 
 
+Source = str | Path | bytes | Image.Image | NDArray[Any] | Tensor | Picture
+
+
 def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture from a path, the bytes of a file, a Pillow image, an array or a tensor.
+    """Read a picture from a path, the bytes of a file, a Pillow image, an array or a tensor, or take one.
 
     Files may be JPEG, PNG, WebP, TIFF, GIF (of animations the first frame), AVIF, BMP and HEIC; EXIF
     rotation and colour profiles are applied, and 16 bits stay 16. Arrays are (H, W) or (H, W, 1, 3 or 4),
@@ -57,6 +59,8 @@ def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
             return _from_array(source, max_pixels)
         case Tensor():
             return _from_tensor(source, max_pixels)
+        case Picture():
+            return source
         case _:
             raise InputError(f"no picture in a {type(source).__name__}; give a path, an image or an array")
 

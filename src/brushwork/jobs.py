@@ -6,9 +6,10 @@ Every option is written once, here: its name, default, bounds and help.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from brushwork.errors import InputError
 from brushwork.fields import (
@@ -20,22 +21,16 @@ from brushwork.fields import (
     Weight,
     build,
     bytes_of,
-    flag,
     number,
     option,
     several,
 )
+from brushwork.idle import check_typed
 from brushwork.recipes import merge, read_recipe
 from brushwork.styles import BUILTIN, Styles, is_network
 
 STARTS = ("content", "recolored", "noise", "style", "feedforward")
 """The starts that ``init`` can name; anything else is a picture file."""
-
-ONE_PASS = {
-    "size", "rows", "strength", "stroke_size", "color", "color_amount", "resize", "size_rounding",
-    "style_margin", "rounding", "seed",
-}  # fmt: skip
-"""The settings that the engine ``feedforward`` looks at, and the seed, which it takes and does without."""
 
 
 class Settings(Frozen):
@@ -160,8 +155,8 @@ class Settings(Frozen):
     )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
     padding: Literal["zeros", "repeat"] = option(
-        "what the network sees beyond the picture's edges: zeros, as published, or the edge itself, which "
-        "leaves no frame",
+        "what the network sees beyond the picture's edges: zeros, as published, which frame it, or the edge "
+        "itself; around a plain ground a fainter frame may stay",
         default="zeros",
     )
     clip: bool = option("keep pixels in range after each step", default=False)
@@ -240,7 +235,7 @@ class Stylize(Settings):
     )
     threads: int | None = option("processor threads", "N", default=None, ge=1, le=1024)
     memory: Annotated[Annotated[int, Field(ge=500_000_000)] | None, BeforeValidator(bytes_of)] = option(
-        "the most memory to use; with little the picture takes longer and is the same to rounding",
+        "the most memory to use; with little the picture takes longer, each evaluation the same to rounding",
         "4GB|1500MB",
         default=None,
     )
@@ -259,20 +254,21 @@ class Stylize(Settings):
     )
     max_pixels: int = option("refuse larger pictures", "N", default=250_000_000, ge=1)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _merge_recipe(cls, data: Any) -> Any:
+    def _merge_recipe(cls, data: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, dict):
-            return data
+            return check(data)
         explicit = cast("dict[str, Any]", data)
         if set(Settings.model_fields) <= explicit.keys():
-            return explicit  # a whole job says everything itself
-        check_typed(explicit)
+            return check(explicit)  # a whole job says everything itself
         if explicit.get("engine") == "feedforward":
             # The dial's middle is where optimising balances photo and painting; a network has no such place.
             explicit = {"strength": 1.0, **explicit}
         recipe = explicit.get("recipe", "default")
-        return merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit
+        job = check(merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit)
+        check_typed(explicit, Settings.model_fields, job.optimizer)
+        return job
 
     @model_validator(mode="after")
     def _check_device(self) -> Self:
@@ -287,7 +283,7 @@ class Stylize(Settings):
         networks = [style.path for style in self.styles if is_network(style.path)]
         if not networks:
             return self
-        name = networks[0]
+        name = Path(networks[0]).name  # in a studio the folder is nobody's business
         if self.engine == "optimize":
             raise ValueError(
                 f"--style {name} is a network, which paints in one pass: add --engine feedforward"
@@ -313,17 +309,6 @@ class Stylize(Settings):
             return build(cls, json.loads(text))
         except json.JSONDecodeError as error:
             raise InputError(f"not a job: {error}") from error
-
-
-def check_typed(explicit: dict[str, Any]) -> None:
-    """Raise ValueError for options that the engine would not look at."""
-    if explicit.get("engine") != "feedforward":
-        return
-    idle = [flag(name) for name in explicit if name in Settings.model_fields and name not in ONE_PASS]
-    if explicit.get("color") == "palette":  # a recipe's is "style" there
-        idle.append("--color palette")
-    if idle:
-        raise ValueError(f"{idle[0]} says how pixels are optimised: leave it out, or use --engine optimize")
 
 
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:
@@ -383,7 +368,7 @@ class Export(Frozen):
     """A style of the one-pass engine as an ONNX file, for other programs."""
 
     styles: Styles = option(
-        "painting, builtin:N or a trained network's file, repeatable, with its weight among several",
+        "painting, builtin:N or a file of `train stylenet`, repeatable, with its weight among several",
         "ART[:WEIGHT]",
         min_length=1,
     )

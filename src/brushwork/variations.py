@@ -16,6 +16,7 @@ from brushwork.context import context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Progress, Started, Swept
+from brushwork.feedforward.translate import translates
 from brushwork.fields import FLAGS, build, flag
 from brushwork.images import read_picture
 from brushwork.jobs import STARTS, Settings, Stylize
@@ -87,9 +88,12 @@ def read_axis(text: str) -> Axis:
 def default_axes(options: dict[str, Any]) -> tuple[Axis, Axis | None]:
     """Columns and rows when none are asked for: strength, and recipe or stroke size; nothing that is set."""
     quick = [name for name in names() if build(Settings, read_recipe(name).settings).evaluations <= QUICK]
-    offered = [Axis("strength", ("0.3", "0.5", "0.7")), Axis("stroke_size", ("60", "100", "160"))]
-    if len(quick) > 1 and options.get("engine") != "feedforward":  # a pass looks at little of a recipe
-        offered.insert(1, Axis("recipe", tuple(quick[:4])))
+    offered = [Axis("strength", ("0.3", "0.5", "0.7"))]
+    is_pass = options.get("engine") == "feedforward"
+    if len(quick) > 1 and not is_pass:  # a pass looks at little of a recipe
+        offered.append(Axis("recipe", tuple(quick[:4])))
+    if not is_pass or not translates(build(Stylize, options)):  # a network from pairs has its own
+        offered.append(Axis("stroke_size", ("60", "100", "160")))
     free = [axis for axis in offered if axis.field not in options]
     if not free:
         raise InputError("all of the usual options are set: say what varies with --across NAME=VALUE,VALUE")

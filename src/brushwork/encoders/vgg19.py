@@ -227,14 +227,13 @@ def reach(layer: str, first: int, last: int) -> tuple[int, int]:
 def check_size(height: int, width: int, layers: Iterable[str], painting: str = "") -> None:
     """Raise InputError when a picture of this size has no position left at one of the layers.
 
-    A ``painting`` is named; being given larger helps it only when the job enlarges paintings.
+    A ``painting`` is named.
     """
     names = list(layers)
     if min(height, width) < (need := smallest_side(names)):
         deepest = max(names, key=LAYERS.index)
+        larger = "a larger painting, --stroke-size or --size" if painting else "a larger --size"
         raise InputError(
             f"{painting and painting + ': '}{width}×{height} pixels are too small for {deepest}: "
-            f"the short side needs {need}; give "
-            f"{'a larger painting, --style-enlarge, a larger --size' if painting else 'a larger --size'} "
-            "or layers of a shallower block"
+            f"the short side needs {need}; give {larger}, or layers of a shallower block"
         )

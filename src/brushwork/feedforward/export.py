@@ -17,6 +17,7 @@ from brushwork.feedforward.engine import arbitrary_key, blended, mixture, predic
 from brushwork.feedforward.graph import INPUT, make_model
 from brushwork.feedforward.runtime import session
 from brushwork.feedforward.stylenet import StyleNet
+from brushwork.feedforward.unet import is_unet
 from brushwork.images import read_picture
 from brushwork.jobs import Export
 from brushwork.margins import without_margin
@@ -61,6 +62,8 @@ def _network(job: Export) -> tuple[StyleNet, torch.Tensor | None]:
     if BUILTIN.fullmatch(first):
         return shelf.plain(shelf.BUILTIN_STYLES), mixture(styles)
     if is_network(first):
+        if is_unet(Path(first)):
+            raise InputError(f"--style {first} is a network from pairs: give one of `train stylenet`")
         network = shelf.plain(shelf.key_of(first))
         known = {"strength": 1.0}
         names = network.settings.conditions

@@ -8,7 +8,8 @@ from typing import Any
 
 from brushwork.encode import read_job
 from brushwork.errors import InputError
-from brushwork.jobs import STARTS, Settings, Stylize, check_typed
+from brushwork.idle import check_typed
+from brushwork.jobs import STARTS, Settings, Stylize
 from brushwork.recipes import merge
 from brushwork.wheels import sha256_of
 
@@ -38,8 +39,8 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """The options of the job inside a picture, to run it again with some ``changes``.
 
     Its files are looked for where the job named them, then beside the picture. Another recipe replaces the
-    whole look but the size. Raises InputError when the picture has no job, or a file has changed since, and
-    for changes that the engine would not look at.
+    whole look but the size, another engine the strength. Raises InputError when the picture has no job, or a
+    file has changed since, and for changes that the engine would not look at.
     """
     text = read_job(path)
     try:
@@ -55,11 +56,14 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
             job = _without_look(job)
         # "auto" may choose otherwise another day; what ran then is what repeats the picture.
         machine = {key: stored[key] for key in ("device", "precision", "threads") if key in stored}
+        if "engine" in changes and changes["engine"] != job.get("engine"):
+            job, machine = job | _usual(changes["engine"]), {}
         kept = _located({name: job[name] for name in job.keys() - changes.keys()}, files, path)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its job is damaged: give the options anew") from error
     try:
-        check_typed({**changes, "engine": (kept | changes).get("engine")})
+        engine, optimizer = ((kept | changes).get(name) for name in ("engine", "optimizer"))
+        check_typed({**changes, "engine": engine}, Settings.model_fields, optimizer)
     except ValueError as error:
         raise InputError(str(error)) from error
     # None stands for what a change supersedes: the job stays whole and needs its recipe's file no more.
@@ -70,6 +74,13 @@ def _without_look(job: dict[str, Any]) -> dict[str, Any]:
     """A job without its look, but with its size."""
     size = "size" if job.get("rows") is None else "rows"
     return {name: value for name, value in job.items() if name == size or name not in Settings.model_fields}
+
+
+def _usual(engine: str) -> dict[str, Any]:
+    """An engine's strength and machine when nothing is said of them: the other's mean something else."""
+    names = ("strength", "device", "precision", "backend")
+    usual = {name: Stylize.model_fields[name].default for name in names}
+    return usual | ({"strength": 1.0} if engine == "feedforward" else {})
 
 
 def _located(job: dict[str, Any], files: dict[str, str | None], picture: Path) -> dict[str, Any]:

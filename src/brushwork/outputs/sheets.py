@@ -43,7 +43,7 @@ def _evenly(pictures: Sequence[Tensor], most: int) -> list[Tensor]:
 
 def _columns(count: int) -> int:
     """Twice as many columns as rows at least: ten snapshots make the blog post's 2×5."""
-    return math.ceil(math.sqrt(2 * count))
+    return min(count, math.ceil(math.sqrt(2 * count)))
 
 
 def _fit(size: Sequence[int], long_side: int) -> tuple[int, int]:

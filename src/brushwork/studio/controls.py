@@ -9,7 +9,8 @@ from typing import Any, cast
 import gradio as gr
 
 from brushwork.fields import Frozen
-from brushwork.jobs import ONE_PASS, STARTS, Settings, Stylize
+from brushwork.idle import ONE_PASS
+from brushwork.jobs import STARTS, Settings, Stylize
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.orders import OFFERED, usual
 from brushwork.training.jobs import StyleNetTrain

@@ -137,7 +137,7 @@ class Desk:
             ticket.message,
             going.words if going else verdict(self.folder, id) if ticket.kind == "network" else "",
             1.0 if ticket.state == "done" else going.fraction if going else 0.0,
-            going.left if going else None,
+            round(going.left, 1) if going and going.left is not None else None,
             self.queue.ahead(id) if ticket.state == "waiting" else 0,
             ticket.seconds,
             self.version(ticket),

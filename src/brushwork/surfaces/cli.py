@@ -193,8 +193,9 @@ def evaluate(
     """Score pictures against their photo and painting.
 
     content: LPIPS to the photo, 0 the photo, 1 the painting. style: distance to the painting, 1 the photo,
-    0 the painting. Both small is good; photo and painting themselves stand beside the results. With folders,
-    results are told by their names: PHOTO-ART.png, and PHOTO-ART.1.png, PHOTO-ART.2.png for several seeds.
+    0 the whole painting. Both small is good; photo and painting themselves stand beside the results, and the
+    cut of the painting that fits the photo has 0.1 to 0.4 of style. With folders, results are told by their
+    names: PHOTO-ART.png, and PHOTO-ART.1.png, PHOTO-ART.2.png for several seeds.
     Such sets can also be scored by ArtFID.
     """
     from brushwork.metrics.judge import DOWNLOADED

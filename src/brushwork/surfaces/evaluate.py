@@ -63,7 +63,7 @@ def show_scores(
     else:
         _tabulate(rows, sets)
     if strays:
-        say(f"not scored, for no pair PHOTO-ART has their name: {', '.join(map(str, strays))}")
+        say(f"not scored, for their names PHOTO-ART fit no pair, or several: {', '.join(map(str, strays))}")
     if csv_file:
         files.write(Path(csv_file), _csv(rows))
     if sheet:

@@ -96,7 +96,7 @@ def _of_scores(scores: Mapping[str, Mapping[str, float]]) -> list[Gate]:
             "style missing",
             one["style"],
             min(style, 0.85),
-            "the painting's style has hardly been taken on: train longer (--steps), or --style-weight 2",
+            "little style has been taken on: train longer (--from NETWORK --steps N), or --style-weight 2",
         ),
         Gate(
             "photo lost",
