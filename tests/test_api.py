@@ -393,3 +393,9 @@ def test_a_result_a_style_and_a_pair_can_be_painted_from(photo_file: Path, paint
 
 def test_completion_knows_the_door() -> None:
     assert dir(bw) == sorted(bw.__all__)
+
+
+def test_python_m_is_the_command() -> None:
+    line = [sys.executable, "-m", "brushwork", "--version"]
+    told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    assert told.split() == [bw.__version__]
