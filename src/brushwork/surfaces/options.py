@@ -18,16 +18,6 @@ from brushwork.recipes import read_recipe
 
 SHORT = {"output": ["-o"]}
 _SHIELDED = "\N{HYPHEN}"  # looks the same in a message
-REPEATABLE = {
-    "styles",
-    "content_layers",
-    "style_layers",
-    "scales",
-    "metric_weights",
-    "style_scales",
-    "style_rotations",
-    "freeze",
-}
 
 
 def switch(help: str, **more: Any) -> Parameter:
@@ -75,8 +65,8 @@ def with_options(command: Callable[..., Any], groups: dict[str, dict[str, FieldI
 def _argument(name: str, field: FieldInfo, default: object, group: Group) -> Argument:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     metavar = str(extra.get("metavar", "")) or "|".join(_choices(field))
-    is_switch = field.annotation is bool
-    kind = bool | None if is_switch else list[str] | None if name in REPEATABLE else str | None
+    is_switch, is_several = field.annotation is bool, get_origin(field.annotation) in (dict, tuple)
+    kind = bool | None if is_switch else list[str] | None if is_several else str | None
     parameter = Parameter(
         name=[flag(name), *SHORT.get(name, [])],
         help=f"{field.description}{_default(default)}",
