@@ -12,7 +12,7 @@ from torch import Tensor
 from brushwork.context import Context
 from brushwork.encoders import LAYERS, VGG19
 from brushwork.encoders.winograd import suits
-from brushwork.events import Finished, Started
+from brushwork.events import Started, finished
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.losses import total_variation
@@ -174,8 +174,7 @@ def test_no_seam_shows(weights: Weights, photo: Tensor, painting: Tensor, color:
             content_layers={"block2_conv1": 1.0},
             style_layers={"block1_conv2": 1.0, "block2_conv1": 1.0},
         )
-        *_, last = paint(job, Sources(Picture(photo), [Picture(painting)]), VGG19(weights), CPU)
-        assert isinstance(last, Finished)
+        last = finished(paint(job, Sources(Picture(photo), [Picture(painting)]), VGG19(weights), CPU))
         across, within = seam(last.picture.pixels)
         found.append(across / within)
     assert found[0] < 1.5
@@ -231,8 +230,7 @@ def test_the_detail_of_a_finer_scale_wraps_too(
         content_layers={"block2_conv1": 1.0},
         style_layers={"block1_conv2": 1.0},
     )
-    *_, last = paint(job, Sources(Picture(photo), [Picture(painting)]), VGG19(weights), CPU)
-    assert isinstance(last, Finished)
+    finished(paint(job, Sources(Picture(photo), [Picture(painting)]), VGG19(weights), CPU))
     assert asked == [tileable]
 
 

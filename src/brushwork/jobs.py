@@ -262,9 +262,7 @@ class Stylize(Settings):
         explicit = cast("dict[str, Any]", data)
         if set(Settings.model_fields) <= explicit.keys():
             return check(explicit)  # a whole job says everything itself
-        if explicit.get("engine") == "feedforward":
-            # The dial's middle is where optimising balances photo and painting; a network has no such place.
-            explicit = {"strength": 1.0, **explicit}
+        explicit = of_engine(explicit.get("engine")) | explicit
         recipe = explicit.get("recipe", "default")
         job = check(merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit)
         check_typed(explicit, Settings.model_fields, job.optimizer)
@@ -309,6 +307,14 @@ class Stylize(Settings):
             return build(cls, json.loads(text))
         except json.JSONDecodeError as error:
             raise InputError(f"not a job: {error}") from error
+
+
+def of_engine(engine: object) -> dict[str, Any]:
+    """The settings that an engine has whatever recipe: a network paints at its full strength.
+
+    The dial's middle is where optimising balances photo and painting; a network has no such place.
+    """
+    return {"strength": 1.0} if engine == "feedforward" else {}
 
 
 def _settings(recipe: str, explicit: dict[str, Any]) -> dict[str, Any]:

@@ -52,12 +52,7 @@ def loss_curves(points: Sequence[CurvePoint]) -> bytes:
         if any(value > 0 for value in values):
             label = "total variation" if name == "tv" else name
             axes.plot(at, values, label=label, color=colour, linewidth=1.6, marker="" if at[1:] else "o")
-    for before, after in pairwise(points):
-        if before.scale != after.scale:
-            axes.axvline(after.evaluation - 0.5, color="#bbbbbb", linewidth=1, linestyle="--")
-            axes.annotate(
-                f"{after.scale} px", (after.evaluation, 1), xycoords=("data", "axes fraction"), va="top"
-            )
+    _mark_scales(axes, points)
     axes.set(xlabel="evaluation", ylabel="weighted loss", yscale="log")
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_lines():
@@ -67,3 +62,12 @@ def loss_curves(points: Sequence[CurvePoint]) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "brushwork"})
     return buffer.getvalue()
+
+
+def _mark_scales(axes: Any, points: Sequence[CurvePoint]) -> None:
+    """A line before each scale's first evaluation, with its size."""
+    for before, after in pairwise(points):
+        if before.scale != after.scale:
+            axes.axvline(after.evaluation - 0.5, color="#bbbbbb", linewidth=1, linestyle="--")
+            place = (after.evaluation, 1)
+            axes.annotate(f"{after.scale} px", place, xycoords=("data", "axes fraction"), va="top")

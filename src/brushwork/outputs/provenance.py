@@ -9,7 +9,7 @@ from typing import Any
 from brushwork.encode import read_job
 from brushwork.errors import InputError
 from brushwork.idle import check_typed
-from brushwork.jobs import STARTS, Settings, Stylize
+from brushwork.jobs import STARTS, Settings, Stylize, of_engine
 from brushwork.recipes import merge
 from brushwork.wheels import sha256_of
 
@@ -44,21 +44,7 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """
     text = read_job(path)
     try:
-        stored: dict[str, Any] = json.loads(text)
-        if "cells" in stored:
-            raise InputError(f"{path} is a sheet: repeat one of its cells by the command that was printed")
-        job, files = dict(stored["job"]), dict(stored["inputs"])
-        if not {"content", "styles"} <= job.keys():
-            raise KeyError("content")
-        # What brushwork did before it had an option is that option's default, whatever recipes say now.
-        job = {name: field.default for name, field in Settings.model_fields.items()} | job
-        if "recipe" in changes:
-            job = _without_look(job)
-        # "auto" may choose otherwise another day; what ran then is what repeats the picture.
-        machine = {key: stored[key] for key in ("device", "precision", "threads") if key in stored}
-        if "engine" in changes and changes["engine"] != job.get("engine"):
-            job, machine = job | _usual(changes["engine"]), {}
-        kept = _located({name: job[name] for name in job.keys() - changes.keys()}, files, path)
+        job, kept = _kept(json.loads(text), changes, path)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its job is damaged: give the options anew") from error
     try:
@@ -67,7 +53,27 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(str(error)) from error
     # None stands for what a change supersedes: the job stays whole and needs its recipe's file no more.
-    return dict.fromkeys(job) | merge(kept | machine, changes)
+    return dict.fromkeys(job) | merge(kept, changes)
+
+
+def _kept(
+    stored: dict[str, Any], changes: dict[str, Any], path: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A picture's job, and what of it and of the machine no change replaces."""
+    if "cells" in stored:
+        raise InputError(f"{path} is a sheet: repeat one of its cells by the command that was printed")
+    job, files = dict(stored["job"]), dict(stored["inputs"])
+    if not {"content", "styles"} <= job.keys():
+        raise KeyError("content")
+    # What brushwork did before it had an option is that option's default, whatever recipes say now.
+    job = {name: field.default for name, field in Settings.model_fields.items()} | job
+    if "recipe" in changes:
+        job = _without_look(job)
+    # "auto" may choose otherwise another day; what ran then is what repeats the picture.
+    machine = {key: stored[key] for key in ("device", "precision", "threads") if key in stored}
+    if "engine" in changes and changes["engine"] != job.get("engine"):
+        job, machine = job | _usual(changes["engine"]), {}
+    return job, _located({name: job[name] for name in job.keys() - changes.keys()}, files, path) | machine
 
 
 def _without_look(job: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +85,7 @@ def _without_look(job: dict[str, Any]) -> dict[str, Any]:
 def _usual(engine: str) -> dict[str, Any]:
     """An engine's strength and machine when nothing is said of them: the other's mean something else."""
     names = ("strength", "device", "precision", "backend")
-    usual = {name: Stylize.model_fields[name].default for name in names}
-    return usual | ({"strength": 1.0} if engine == "feedforward" else {})
+    return {name: Stylize.model_fields[name].default for name in names} | of_engine(engine)
 
 
 def _located(job: dict[str, Any], files: dict[str, str | None], picture: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from brushwork.command import option_words, place_word
 from brushwork.errors import InputError
 from brushwork.fields import build
-from brushwork.jobs import STARTS, Stylize
+from brushwork.jobs import STARTS, Stylize, of_engine
 from brushwork.recipes import names, read_recipe
 from brushwork.studio.folder import Folder, Ticket
 from brushwork.styles import BUILTIN
@@ -47,8 +47,7 @@ def _style(style: str, folder: Folder, owner: str) -> str | dict[str, str]:
 def usual(recipe: str, engine: str = "optimize") -> dict[str, Any]:
     """What holds for each option that is not given."""
     defaults = {name: field.default for name, field in Stylize.model_fields.items() if name in OFFERED}
-    strength = {"strength": 1.0} if engine == "feedforward" else {}
-    return defaults | read_recipe(recipe).settings | strength
+    return defaults | read_recipe(recipe).settings | of_engine(engine)
 
 
 def as_command(ticket: Ticket, folder: Folder) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from brushwork.encode import encode_picture
 from brushwork.encoders import VGG19
 from brushwork.encoders.vgg19 import check_size
 from brushwork.errors import BrushworkError, InputError
-from brushwork.events import Finished
+from brushwork.events import finished
 from brushwork.feedforward.engine import size_of
 from brushwork.images import Picture, read_picture, resize
 from brushwork.jobs import Stylize
@@ -125,8 +124,4 @@ def _encoder(job: Stylize) -> VGG19 | None:
 
 
 def _painted(job: Stylize, sources: Sources, encoder: VGG19 | None) -> Tensor:
-    with closing(run(job, sources, encoder=encoder)) as events:
-        for event in events:
-            if isinstance(event, Finished):
-                return event.picture.pixels
-    raise AssertionError("an engine ends with Finished")
+    return finished(run(job, sources, encoder=encoder)).picture.pixels

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import TypeVar
 
+from brushwork.events import Returning
 from brushwork.surfaces.status import interruptible
 from brushwork.surfaces.terminal import LINE_EVERY, OneBar, Silence, say, suiting
 from brushwork.training.events import Checkpoint, EpochDone, Event, Preparing, Started, Stepped
@@ -21,12 +22,11 @@ def watcher(*, quiet: bool) -> Silence[Event]:
 
 def watched(events: Generator[Event, None, Result], *, quiet: bool) -> Result:
     """Show events; returns what they end with."""
+    returning = Returning(events)
     with watcher(quiet=quiet) as person:
-        while True:
-            try:
-                person.show(next(events))
-            except StopIteration as end:
-                return end.value
+        for event in returning:
+            person.show(event)
+    return returning.value
 
 
 def drain(

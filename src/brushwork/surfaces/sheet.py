@@ -40,6 +40,9 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     sources = read_sources(grid[0].job)
     check_format(place, *_draw(grid, {}, axes, sources).shape[-2:])
     painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
+    for number, cell in painted.items():
+        if cell.problem:
+            say(f"{number}: {cell.problem}")
     picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
     record = json.dumps({"cells": report}) if wanted.metadata else None
     files.write_or_rescue(place, encode_picture(picture, format_of(place), job=record))
@@ -72,8 +75,6 @@ def _drain(
         for event in events:
             if isinstance(event, Painted):
                 painted[event.cell.number] = event
-                if event.problem:
-                    say(f"{event.cell.number}: {event.problem}")
             else:
                 person.show(event)
             if interrupted:

@@ -13,7 +13,7 @@ from torch import Tensor
 from brushwork.context import Context, context_for
 from brushwork.encoders import VGG19
 from brushwork.errors import InputError
-from brushwork.events import Finished as Painted
+from brushwork.events import finished
 from brushwork.feedforward.files import read_network
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
 from brushwork.fields import build
@@ -160,10 +160,7 @@ def _optimised(
         "seed": job.seed,
     }
     sources = Sources(Picture(photo.cpu()), [Picture(painting.cpu())])
-    for event in optimise(build(Stylize, dict(asked)), sources, encoder, context):
-        if isinstance(event, Painted):
-            return event.picture.pixels
-    raise AssertionError("an engine ends with Finished")
+    return finished(optimise(build(Stylize, dict(asked)), sources, encoder, context)).picture.pixels
 
 
 def _notes(job: StyleNetTrain, count: int, painting: Tensor) -> list[str]:
