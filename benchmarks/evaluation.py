@@ -6,17 +6,19 @@
 An evaluation is forward and backward of a recipe's objective at one size. Its arithmetic is that of the
 convolutions as published (2·9·Cin·Cout per position, twice for the backward): the rate can pass 100 % where
 Winograd's algorithm needs fewer multiplications; ``--direct`` does without it. Products of 2048³ (on a GPU
-8192³) are timed between the evaluations.
+8192³) are timed between the evaluations. What is no convolution is looked at afterwards, by torch's profiler.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from itertools import product
 
 import torch
+from torch import Tensor
 
-from brushwork.context import context_for, keep_freed_memory, repeatable
+from brushwork.context import Context, context_for, keep_freed_memory, repeatable
 from brushwork.encoders import LAYERS, VGG19, winograd
 from brushwork.jobs import Stylize
 from brushwork.optimize.objective import Objective, make_target
@@ -81,9 +83,19 @@ def rate(dtype: torch.dtype, device: torch.device) -> float:
     return 2 * side**3 / seconds(lambda: a @ b)
 
 
-def measure(recipe: str, precision: str, size: int, options: argparse.Namespace) -> None:
-    """Print one row: evaluation, its rate, the matrix rates beside it, shares, the rest, memory."""
-    asked = {"recipe": recipe, "precision": precision, "device": options.device, "scales": {"1": 1}}
+def prefault(count: int = 2, size: int = 900 * 2**20) -> None:
+    """Have glibc hold memory whose pages the system has already cleared.
+
+    The profiler's own small blocks split those that evaluations reuse, so that features come in new pages:
+    clearing them took 15 of 110 ms that are no convolution, and without the profiler there are none.
+    """
+    blocks = [torch.empty(size, dtype=torch.uint8).fill_(1) for _ in range(count)]
+    del blocks
+
+
+def prepare(recipe: str, precision: str, size: int, device: str) -> tuple[Objective, Tensor, Context]:
+    """A recipe's objective at one size, and a picture."""
+    asked = {"recipe": recipe, "precision": precision, "device": device, "scales": {"1": 1}}
     job = Stylize.model_validate({"content": "-", "styles": ["-"], **asked})
     context = context_for(job)
     if context.device.type == "cuda":
@@ -92,28 +104,38 @@ def measure(recipe: str, precision: str, size: int, options: argparse.Namespace)
     encoder = VGG19.load(dtype=context.dtype, device=context.device, pooling=job.pooling)
     photo, painting = (torch.rand(1, 3, size, size, device=context.device) for _ in range(2))
     objective = Objective(encoder, make_target(encoder, job, photo, [painting], [1.0]), job)
+    for _ in range(2):
+        objective.evaluate(painting)  # on a GPU the second is recorded
+    return objective, painting, context
 
-    def evaluate() -> object:
-        return objective.evaluate(painting)
 
-    evaluate()
-    evaluate()  # on a GPU the second is recorded
-    peak = context.peak_memory()
-    last = max([*job.content_layers, *job.style_layers], key=LAYERS.index)
-    flops = convolution_flops(encoder, size, size, last)
+def measure(recipe: str, precision: str, size: int, options: argparse.Namespace) -> None:
+    """Print one row: evaluation, its rate, the matrix rates beside it, shares, memory."""
+    objective, picture, context = prepare(recipe, precision, size, options.device)
+    peak, settings = context.peak_memory(), objective.settings
+    last = max([*settings.content_layers, *settings.style_layers], key=LAYERS.index)
+    flops = convolution_flops(objective.encoder, size, size, last)
     kinds = (torch.float32, torch.bfloat16)
     rounds = [
-        (flops / seconds(evaluate), *(rate(kind, context.device) for kind in kinds))
+        (
+            flops / seconds(lambda: objective.evaluate(picture)),
+            *(rate(kind, context.device) for kind in kinds),
+        )
         for _ in range(options.repeats)
     ]
     own, single, half = (statistics.median(column) for column in zip(*rounds, strict=True))
     shares = [statistics.median(row[0] / row[place] for row in rounds) for place in (1, 2)]
     print(
         f"| {recipe} | {context.precision} | {size}² | {flops / own:.4f} | {own / 1e9:.0f} "
-        f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} "
-        f"| {share_of_the_rest(lambda: objective.measure(painting), context.device.type):.0%} "
-        f"| {peak / 1e6:.0f} |"
+        f"| {single / 1e9:.0f} | {half / 1e9:.0f} | {shares[0]:.0%} | {shares[1]:.0%} | {peak / 1e6:.0f} |"
     )
+
+
+def profile(recipe: str, precision: str, size: int, options: argparse.Namespace) -> None:
+    """Print one row: the share of what is no convolution."""
+    objective, picture, context = prepare(recipe, precision, size, options.device)
+    share = share_of_the_rest(lambda: objective.measure(picture), context.device.type)
+    print(f"| {recipe} | {context.precision} | {size}² | {share:.1%} |")
 
 
 def main() -> None:
@@ -129,15 +151,18 @@ def main() -> None:
     keep_freed_memory()
     if options.direct:
         winograd.suits = lambda weight, x: False  # pyright: ignore[reportUnknownLambdaType]
+    cases = list(product(options.recipe, options.precision, options.sizes))
     print(
         "| recipe | precision | size | s/evaluation | GFLOP/s | float32 product | bfloat16 product "
-        "| share of float32 | of bfloat16 | not convolution | peak MB |"
+        "| share of float32 | of bfloat16 | peak MB |"
     )
-    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for recipe in options.recipe:
-        for precision in options.precision:
-            for size in options.sizes:
-                measure(recipe, precision, size, options)
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|")
+    for case in cases:
+        measure(*case, options)
+    print("\n| recipe | precision | size | not convolution |\n|---|---|---|---:|")
+    prefault()
+    for case in cases:
+        profile(*case, options)
 
 
 if __name__ == "__main__":

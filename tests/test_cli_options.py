@@ -160,6 +160,7 @@ TABLE: dict[str, Change] = {
     "epochs": Change([1, 2], {"steps_per_epoch": 2}, seen=of_json("evaluations")),
     "steps_per_epoch": Change([1, 2], {"epochs": 2}, seen=of_json("evaluations")),
     "init": Change(["content", "recolored", "noise", "style", "feedforward", "other.png"]),
+    "init_noise": Change([0, 0.05, 0.1]),
     "clip": Change([False, True], STRIDES | {"keep": "last"}),
     "keep": Change(["last", "best", "after-best"], STRIDES),
     "rounding": Change(["round", "truncate"]),

@@ -129,9 +129,9 @@ def test_computing_stops_at_the_last_layer_needed(
     calls: list[str] = []
     convolve = vgg._convolve  # pyright: ignore[reportPrivateUsage]
 
-    def counted(name: str, x: Tensor) -> Tensor:
+    def counted(name: str, x: Tensor, **more: Any) -> Tensor:
         calls.append(name)
-        return convolve(name, x)
+        return convolve(name, x, **more)
 
     monkeypatch.setattr(vgg, "_convolve", counted)
     found = vgg.features(noise(32, 32).float().expand(2, -1, -1, -1), layers)
@@ -188,15 +188,19 @@ def test_load_reads_the_installed_network(vgg: VGG19) -> None:
     assert loaded.weights.sha256 == vgg.weights.sha256
 
 
-def test_a_repeated_edge_is_seen_by_the_first_layer(weights: Weights) -> None:
-    """As if the picture went on: its features are those of a padded one's inner part; the next add zeros."""
-    vgg = VGG19(weights, dtype=torch.float64)
-    picture = noise(20, 24).double().requires_grad_()
-    names = ["block1_conv1", "block1_conv2"]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_repeated_edge_is_seen_by_every_layer(weights: Weights, dtype: torch.dtype) -> None:
+    """As if every layer's features went on; in float32 the wide layers are by Winograd's algorithm."""
+    vgg = VGG19(weights, dtype=dtype)
+    picture = noise(36, 44).to(dtype).requires_grad_()
+    names = ["block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2"]
     found = vgg.features(picture, names, padding="repeat")
-    wider = vgg.features(F.pad(picture, (2, 2, 2, 2), mode="replicate"), names[:1])["block1_conv1"]
-    torch.testing.assert_close(found["block1_conv1"], wider[..., 2:-2, 2:-2])
-    weight, bias = (x.double() for x in weights.convolutions["block1_conv2"])
-    expected = F.relu(F.conv2d(found["block1_conv1"], weight, bias, padding=1))
-    torch.testing.assert_close(found["block1_conv2"], expected)
-    assert torch.autograd.grad(found["block1_conv2"].sum(), picture)[0].shape == picture.shape
+    x = picture.double() - torch.tensor(weights.mean, dtype=torch.float64).view(1, 3, 1, 1)
+    for name in names:
+        x = F.max_pool2d(x, 2) if name == "block2_conv1" else x
+        weight, bias = (each.double() for each in weights.convolutions[name])
+        x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias))
+        assert (found[name] - x).norm() < 1e-5 * x.norm()
+    pull = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ours, theirs = (torch.autograd.grad((y.double() * pull).sum(), picture)[0] for y in (found[names[-1]], x))
+    assert (ours - theirs).norm() < 2e-3 * theirs.norm()  # where the sign is a matter of rounding

@@ -11,6 +11,7 @@ from brushwork.encoders import winograd
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize(("inputs", "outputs"), [(128, 256), (256, 128)])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-6), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("repeat", [False, True])
 def test_it_is_the_convolution_and_its_relu(
     height: int,
     width: int,
@@ -19,6 +20,7 @@ def test_it_is_the_convolution_and_its_relu(
     layout: torch.memory_format,
     dtype: torch.dtype,
     bound: float,
+    repeat: bool,
 ) -> None:
     """Values and gradient agree at sides that are and are not whole tiles, to so much of their size."""
     generator = torch.Generator().manual_seed(0)
@@ -28,11 +30,14 @@ def test_it_is_the_convolution_and_its_relu(
     bias = torch.randn(outputs, generator=generator).to(dtype)
     direction = torch.randn(1, outputs, height, width, generator=generator).to(dtype)
     direction = direction.contiguous(memory_format=layout)
-    ours = winograd.convolve(x, winograd.transform(weight, dtype), bias)
+    ours = winograd.convolve(x, winograd.transform(weight, dtype), bias, repeat=repeat)
     (gradient,) = torch.autograd.grad(ours, x, direction)
-    exact = F.conv2d(x.detach().double(), weight.double(), bias.double(), padding=1).relu()
+    leaf = x.detach().double().requires_grad_()
+    framed = F.pad(leaf, (1, 1, 1, 1), mode="replicate" if repeat else "constant")
+    product = F.conv2d(framed, weight.double(), bias.double())
+    exact = product.detach().relu()
     masked = direction.double() * (ours > 0)  # where the sign is a matter of rounding, by ours
-    adjoint = F.conv_transpose2d(masked, weight.double(), padding=1)
+    (adjoint,) = torch.autograd.grad(product, leaf, masked)
     for mine, theirs in ((ours.detach(), exact), (gradient, adjoint)):
         assert mine.shape == theirs.shape
         assert mine.dtype == dtype

@@ -150,13 +150,20 @@ class Settings(Frozen):
         default="content",
         min_length=1,
     )
+    init_noise: float = option(
+        "deviation of noise added to the start (less below strength 0.5), so that plain grounds get no weave",
+        "0..1",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
     seed: int = option(
-        "seed of the noise start and of sliced's and nearest's draws", "N", default=0, ge=0, le=2**63 - 1
+        "seed of the start's noise and of sliced's and nearest's draws", "N", default=0, ge=0, le=2**63 - 1
     )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
     padding: Literal["zeros", "repeat"] = option(
-        "what the network sees beyond the picture's edges: zeros, as published, which frame it, or the edge "
-        "itself; around a plain ground a fainter frame may stay",
+        "what the network sees beyond its layers' edges: zeros, as published, which frame the picture, or the "
+        "edge itself",
         default="zeros",
     )
     clip: bool = option("keep pixels in range after each step", default=False)

@@ -36,6 +36,15 @@ def tap(x: Tensor, pull: Callable[[Tensor, Tensor], None]) -> Tensor:
     return _Tap.apply(x, pull)  # pyright: ignore[reportReturnType]
 
 
+def framed(x: Tensor) -> Tensor:
+    """(N, C, H, W) with its own edge around it, (N, C, H + 2, W + 2), channels-last.
+
+    On a GPU the gradient of torch's "replicate" adds up a corner's four parts in any order: no two runs of a
+    job were the same.
+    """
+    return _Framed.apply(x)  # pyright: ignore[reportReturnType]
+
+
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
     if x.is_cuda and x.dtype == torch.bfloat16 and not torch.version.hip:
         # One kernel: adding the bias and the ReLU were two more passes over memory, a tenth of an evaluation.
@@ -48,7 +57,9 @@ class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
         result = _convolved(x, weight, bias, padding)
-        ctx.save_for_backward(x, weight, result)
+        # On a CPU only the shape of x is looked at: framed features need not stay in memory.
+        is_needed = padding or x.is_cuda
+        ctx.save_for_backward(x if is_needed else x.new_empty(1).expand(x.shape), weight, result)
         ctx.padding = [padding, padding]
         return result
 
@@ -65,6 +76,29 @@ class _ConvolutionReLU(torch.autograd.Function):
             masked, x, weight, None, one, ctx.padding, one, False, [0, 0], 1, [True, False, False]
         )
         return found, None, None, None
+
+
+class _Framed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        count, channels, height, width = x.shape
+        shape = (count, channels, height + 2, width + 2)
+        found = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        inner = found[..., 1:-1, :]
+        inner[..., 1:-1] = x
+        inner[..., :: width + 1] = x[..., :: max(width - 1, 1)]  # both sides at once
+        found[..., :: height + 1, :] = inner[..., :: max(height - 1, 1), :]
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore
+        # In place: it is the convolution's own.
+        gradient[..., 1, :] += gradient[..., 0, :]
+        gradient[..., -2, :] += gradient[..., -1, :]
+        gradient[..., 1] += gradient[..., 0]
+        gradient[..., -2] += gradient[..., -1]
+        return gradient[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
 
 
 class _Fork(torch.autograd.Function):

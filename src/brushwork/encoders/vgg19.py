@@ -80,8 +80,8 @@ class VGG19:
         """Feature maps {name: (N, C, h, w)} of pictures (N, 3, H, W), RGB, sRGB-encoded, 0..1.
 
         ``layers`` are names of ``LAYERS``; computing stops at the last one. ``padding`` is what lies
-        beyond an edge: zeros, the picture's own edge, or the opposite side at every layer. Raises
-        InputError for an unknown layer and for a picture too small for one.
+        beyond an edge at every layer: zeros, the edge itself, or the opposite side. Raises InputError for
+        an unknown layer and for a picture too small for one.
         """
         return self.taken(image, dict.fromkeys(check_layers(layers), convolution.fork), padding=padding)
 
@@ -153,15 +153,14 @@ class VGG19:
             # The zeros that the convolution adds reach only the margin, which is cut off again.
             padded = F.pad(x, (1, 1, 1, 1), mode="circular").contiguous(memory_format=torch.channels_last)
             return self._convolve(name, padded)[..., 1:-1, 1:-1]
-        if padding == "repeat" and name == LAYERS[0]:
-            # Here alone: it is the picture's frame that shows, and padding every layer takes twice the time.
-            padded = _framed(x).contiguous(memory_format=torch.channels_last)
-            return convolution.convolve(padded, self._direct(name), self._biases[name], padding=0)
-        return self._convolve(name, x)
+        return self._convolve(name, x, repeat=padding == "repeat")
 
-    def _convolve(self, name: str, x: Tensor) -> Tensor:
+    def _convolve(self, name: str, x: Tensor, *, repeat: bool = False) -> Tensor:
         if winograd.suits(self.weights.convolutions[name][0], x):
-            return winograd.convolve(x, self._transformed(name), self._biases[name])
+            return winograd.convolve(x, self._transformed(name), self._biases[name], repeat=repeat)
+        if repeat:
+            padded = convolution.framed(x)
+            return convolution.convolve(padded, self._direct(name), self._biases[name], padding=0)
         return convolution.convolve(x, self._direct(name), self._biases[name])
 
     def _direct(self, name: str) -> Tensor:
@@ -180,16 +179,6 @@ class VGG19:
             if name not in self._winograd:
                 self._winograd[name] = winograd.transform(self.weights.convolutions[name][0], self.dtype)
             return self._winograd[name]
-
-
-def _framed(x: Tensor) -> Tensor:
-    """A picture with its own edge around it.
-
-    On a GPU the gradient of torch's "replicate" adds up a corner's four parts in any order: no two runs of a
-    job were the same.
-    """
-    x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], -2)
-    return torch.cat([x[..., :1], x, x[..., -1:]], -1)
 
 
 def _blocks(layers: Sequence[str]) -> list[list[str]]:

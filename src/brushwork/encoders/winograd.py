@@ -35,6 +35,7 @@ def suits(weight: Tensor, x: Tensor) -> bool:
         and x.device.type == "cpu"
         and tuple(sorted(weight.shape[:2])) >= LEAST_CHANNELS
         and x.shape[-2] * x.shape[-1] >= LEAST_POSITIONS
+        and x.shape[-1] > 1  # two sides that one column repeats would be added to it twice at once
     )
 
 
@@ -56,16 +57,19 @@ def transform(weight: Tensor, dtype: torch.dtype = torch.float32) -> Kernels:
     return Kernels(matrices, matrices.mT.contiguous() if is_small else matrices.mT)
 
 
-def convolve(x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
-    """relu(conv2d(x, weight, bias, padding=1)) of (N, C, H, W); ``kernels`` by ``transform``."""
-    return _WinogradReLU.apply(x, kernels, bias)  # pyright: ignore[reportReturnType]
+def convolve(x: Tensor, kernels: Kernels, bias: Tensor, *, repeat: bool = False) -> Tensor:
+    """relu(conv2d(x, weight, bias, padding=1)) of (N, C, H, W); ``kernels`` by ``transform``.
+
+    Beyond the edges are zeros, or with ``repeat`` the edge itself.
+    """
+    return _WinogradReLU.apply(x, kernels, bias, repeat)  # pyright: ignore[reportReturnType]
 
 
 class _WinogradReLU(torch.autograd.Function):
     """Strip by strip; the backward pass is the adjoint of each of the three products."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernels: Kernels, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernels: Kernels, bias: Tensor, repeat: bool) -> Tensor:
         matrices = kernels.matrices
         height, width = x.shape[-2:]
         found = _empty_like(x, matrices.shape[2], height, width)
@@ -81,6 +85,8 @@ class _WinogradReLU(torch.autograd.Function):
             padded[0].zero_()
             for first, count in strips:
                 _fill(padded, rows_in, first - 1)
+                if repeat:
+                    _repeat(padded, first - 1, height, width)
                 tiles = _tiles(padded, count, across, TILE).reshape(TILE**2, -1, x.shape[1])
                 output = _apply(before, tiles, matrices, after, bias)
                 place = _tiles(done, count, across, STRIDE)
@@ -88,12 +94,12 @@ class _WinogradReLU(torch.autograd.Function):
                 mine = rows_out[first : first + count * STRIDE]
                 mine.copy_(done[: len(mine), :width])
         ctx.save_for_backward(found)
-        ctx.turned, ctx.shape = kernels.turned, x.shape
+        ctx.turned, ctx.shape, ctx.repeat = kernels.turned, x.shape, repeat
         return found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore
         (features,) = ctx.saved_tensors
         _, channels, height, width = ctx.shape
         matrices: Tensor = ctx.turned
@@ -114,8 +120,10 @@ class _WinogradReLU(torch.autograd.Function):
                 tiles = _tiles(masked, count, across, STRIDE).reshape(STRIDE**2, -1, matrices.shape[1])
                 output = _apply(before, tiles, matrices, after)
                 _overlap_add(added, output.view(TILE, TILE, count, across, channels))
+                if ctx.repeat:
+                    _gather(added, first - 1, height, width, count * STRIDE)
                 _empty(added, rows_out, first - 1, count * STRIDE)
-        return found, None, None
+        return found, None, None, None
 
 
 def _empty_like(x: Tensor, channels: int, height: int, width: int) -> Tensor:
@@ -136,6 +144,33 @@ def _fill(strip: Tensor, rows: Tensor, first: int) -> None:
     begin, end = max(first, 0), min(first + len(strip), height)
     strip[begin - first : end - first, 1 : width + 1] = rows[begin:end]
     strip[end - first :].zero_()
+
+
+def _repeat(strip: Tensor, first: int, height: int, width: int) -> None:
+    """Repeat the edge of a picture (height, width) where a strip from its row ``first`` on goes beyond."""
+    outside, inside = _sides(strip, width)
+    outside.copy_(inside)
+    if first < 0:
+        strip[0] = strip[1]
+    if first + len(strip) > height:
+        strip[height - first] = strip[height - first - 1]
+
+
+def _gather(strip: Tensor, first: int, height: int, width: int, done: int) -> None:
+    """The adjoint of ``_repeat``, of the rows that are ``done``; the next strip's first two come with it."""
+    if first < 0:
+        strip[1] += strip[0]
+    rows = done
+    if first + 1 + done >= height:
+        rows = height - first
+        strip[rows - 1] += strip[rows]
+    outside, inside = _sides(strip[:rows], width)
+    inside.add_(outside)
+
+
+def _sides(strip: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The columns to the left and right of a picture, and its first and last; views (rows, 2, C)."""
+    return strip[:, : width + 2 : width + 1], strip[:, 1 : width + 1 : width - 1]
 
 
 def _empty(strip: Tensor, rows: Tensor, first: int, done: int) -> None:

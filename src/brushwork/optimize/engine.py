@@ -346,10 +346,20 @@ def _fit(job: Stylize, pixels: Tensor, height: int, width: int, context: Context
 def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:
     """The picture before the first step, at the first scale."""
     if job.init == "noise":
-        # Drawn on the CPU so that a seed gives the same noise on every device.
-        generator = torch.Generator().manual_seed(job.seed)
-        noise = torch.randn(1, 3, scale.height, scale.width, generator=generator)
-        return (0.5 + 0.1 * noise).clamp(0, 1).to(context.device)
+        return (0.5 + 0.1 * _noise(job, scale)).clamp(0, 1).to(context.device)
+    start = _started_from(job, sources, scale, context)
+    if deviation := job.init_noise * colour.share_of_style(job):
+        start = (start + deviation * _noise(job, scale).to(start)).clamp(0, 1)
+    return start
+
+
+def _noise(job: Stylize, scale: Scale) -> Tensor:
+    """Drawn on the CPU so that a seed gives the same noise on every device."""
+    generator = torch.Generator().manual_seed(job.seed)
+    return torch.randn(1, 3, scale.height, scale.width, generator=generator)
+
+
+def _started_from(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:
     known = {"content": sources.content, "recolored": sources.content, "style": sources.styles[0]}
     source = known.get(job.init, sources.init)
     if source is None:
