@@ -30,6 +30,7 @@ PLAIN: dict[str, Any] = {
     "pooling": "avg",
     "padding": "zeros",
     "init": "content",
+    "init_noise": 0,
     "coarsest": 16,
     "style_detail": False,
     "color": "style",

@@ -214,6 +214,29 @@ def test_noise_depends_on_the_seed_alone(encoder: VGG19, photo: Tensor, painting
     assert first.std() == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.parametrize(("strength", "share"), [(0.9, 1.0), (0.5, 1.0), (0.2, 0.4), (0.05, 0.1)])
+def test_a_start_gets_so_much_noise(encoder: VGG19, painting: Tensor, strength: float, share: float) -> None:
+    """Less of it below strength ½, by the seed, and on top of any picture."""
+
+    def noise(**options: Any) -> Tensor:
+        return seen(encoder, flat(0.5), painting, steps=1, strength=strength, **options).started.start - 0.5
+
+    first = noise(init_noise=0.08, seed=7)
+    assert first.std() == pytest.approx(0.08 * share, rel=0.05)
+    assert first.mean() == pytest.approx(0, abs=0.01)
+    torch.testing.assert_close(noise(init_noise=0.04, seed=7), first / 2, rtol=0, atol=1e-6)
+    assert not torch.equal(noise(init_noise=0.08, seed=8), first)
+    assert not noise(init_noise=0.08, style_weight=0).any()
+
+
+def test_a_file_is_begun_with_as_it_is(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
+    """Also where the recipe's noise is for photos."""
+    job = job_of(init="mine.png").model_copy(update={"init_noise": 0.08})
+    sources = Sources(Picture(photo), [Picture(painting)], Picture(painting))
+    start = Seen(paint(job, sources, encoder, CPU)).started.start
+    assert torch.equal(start, resize(painting, 48, 64, "lanczos"))
+
+
 def test_a_start_from_the_photo_needs_no_seed(encoder: VGG19, photo: Tensor, painting: Tensor) -> None:
     one, two = (seen(encoder, photo, painting, seed=seed) for seed in (1, 2))
     assert torch.equal(one.pixels, two.pixels)

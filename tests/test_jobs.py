@@ -94,6 +94,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "recipe": st.sampled_from(names()),
     "device": st.sampled_from(["auto", "cpu", "cpu,cpu", "mps", "cuda", "cuda:7,cuda:0"]),
     "precision": st.sampled_from(["auto", "float32", "bfloat16"]),
+    "init_noise": st.floats(0, 1),
     "seed": st.integers(0, 2**63 - 1),
     "memory": st.none() | st.integers(500_000_000, 10**15),
     "tile": st.none() | st.integers(64, 8192),
@@ -286,6 +287,14 @@ def test_a_recipe_may_name_what_its_optimizer_does_without(tmp_path: Path) -> No
     assert job_of(recipe="tf-blog", learning_rate=0.5).learning_rate == 0.5
 
 
+def test_noise_is_for_starts_from_the_photo() -> None:
+    for init in ("noise", "style", "mine.png"):
+        assert f"not from {init}: leave it out" in refused(init=init, init_noise=0.1)
+        assert job_of(init=init, init_noise=0).init == init
+        assert job_of(init=init).init_noise == 0.01  # the recipe's, which such a start does without
+    assert job_of(init="content", init_noise=0.1).init_noise == 0.1
+
+
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="--content: Field required"):
         build(Stylize, {"styles": ["a.jpg"]})
@@ -339,6 +348,7 @@ def test_the_published_numbers() -> None:
         assert job.content_layers == {"block5_conv2": 1}
         assert job.style_layers == {f"block{block}_conv1": 0.2 for block in range(1, 6)}
         assert (job.pooling, job.init, job.rounding) == ("max", "content", "truncate")
+        assert (job.padding, job.init_noise) == ("zeros", 0)
 
 
 def test_the_numbers_of_brushworks_own_recipes() -> None:
@@ -353,6 +363,7 @@ def test_the_numbers_of_brushworks_own_recipes() -> None:
         assert (job.tv_loss, job.tv_weight, job.coarsest, job.clip) == ("mean", 1, 128, False)
         assert job.snapshot_every == 10
     assert (default.init, default.color, default.content_weight) == ("recolored", "palette", 0.5)
+    assert (default.init_noise, draft.init_noise, fine.init_noise, safe.init_noise) == (0.01, 0.005, 0.01, 0)
     assert (default.keep, default.steps, default.history) == ("best", 36, 20)
     assert default.style_layers == first_of_each
     assert default.scales == {1 / 32: 10, 1 / 16: 10, 1 / 8: 10, 1 / 4: 10, 1 / 2: 12, 1: 14}
@@ -364,9 +375,9 @@ def test_the_numbers_of_brushworks_own_recipes() -> None:
     assert fine.style_layers == {f"block{name}": 0.1 for name in twice} | {"block5_conv1": 0.2}
     assert (safe.init, safe.color, safe.content_weight) == ("content", "content", 2)
     for job, own in (
-        (draft, {"keep", "steps", "scales"}),
+        (draft, {"keep", "steps", "scales", "init_noise"}),
         (fine, {"style_layers", "history", "steps", "scales"}),
-        (safe, {"content_weight", "color", "init"}),
+        (safe, {"content_weight", "color", "init", "init_noise"}),
     ):
         same = Settings.model_fields.keys() - own
         assert job.model_dump(include=same) == default.model_dump(include=same)

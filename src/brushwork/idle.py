@@ -31,6 +31,7 @@ def check_typed(explicit: Mapping[str, Any], look: Collection[str], optimizer: s
         _check_pass(explicit, look)
     else:
         _check_optimizer(explicit, optimizer)
+        _check_start(explicit)
 
 
 def _check_pass(explicit: Mapping[str, Any], look: Collection[str]) -> None:
@@ -49,3 +50,11 @@ def _check_optimizer(explicit: Mapping[str, Any], optimizer: str | None) -> None
                 f"{flag(name)} is for {' and '.join(map(str, able))}, and {optimizer} moves these pixels: "
                 f"leave it out, or use --optimizer {able[0]}"
             )
+
+
+def _check_start(explicit: Mapping[str, Any]) -> None:
+    init = explicit.get("init", "content")
+    if explicit.get("init_noise") and init not in ("content", "recolored"):
+        raise ValueError(
+            f"--init-noise is for starts from the photo, not from {init}: leave it out, or use --init content"
+        )

@@ -151,7 +151,8 @@ class Settings(Frozen):
         min_length=1,
     )
     init_noise: float = option(
-        "deviation of noise added to the start (less below strength 0.5), so that plain grounds get no weave",
+        "deviation of noise added to a start from the content (less below strength 0.5), so that plain "
+        "grounds get no weave",
         "0..1",
         default=0.0,
         ge=0,
@@ -162,8 +163,8 @@ class Settings(Frozen):
     )
     pooling: Literal["max", "avg"] = option("the network's pooling", default="max")
     padding: Literal["zeros", "repeat"] = option(
-        "what the network sees beyond its layers' edges: zeros, as published, which frame the picture, or the "
-        "edge itself",
+        "what the network sees beyond its layers' edges: zeros, as published, which frame the picture, or "
+        "the edge itself",
         default="zeros",
     )
     clip: bool = option("keep pixels in range after each step", default=False)

@@ -347,7 +347,21 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
     """The picture before the first step, at the first scale."""
     if job.init == "noise":
         return (0.5 + 0.1 * _noise(job, scale)).clamp(0, 1).to(context.device)
-    start = _started_from(job, sources, scale, context)
+    known = {"content": sources.content, "recolored": sources.content, "style": sources.styles[0]}
+    source = known.get(job.init, sources.init)
+    if source is None:
+        raise InputError(f"--init {job.init}: no picture was given for it")
+    start = _fit(job, source.pixels, scale.height, scale.width, context)
+    if job.tileable:
+        start = periodic(start)
+    return _stirred(job, sources, start, scale) if source is sources.content else start
+
+
+def _stirred(job: Stylize, sources: Sources, start: Tensor, scale: Scale) -> Tensor:
+    """A start from the photo in the paintings' colours, as far as ``init`` says so, and with its noise."""
+    if job.init == "recolored":
+        paintings, weights = [each.pixels for each in sources.styles], [each.weight for each in job.styles]
+        start = colour.recolour(start, paintings, weights, colour.share_of_style(job))
     if deviation := job.init_noise * colour.share_of_style(job):
         start = (start + deviation * _noise(job, scale).to(start)).clamp(0, 1)
     return start
@@ -357,20 +371,6 @@ def _noise(job: Stylize, scale: Scale) -> Tensor:
     """Drawn on the CPU so that a seed gives the same noise on every device."""
     generator = torch.Generator().manual_seed(job.seed)
     return torch.randn(1, 3, scale.height, scale.width, generator=generator)
-
-
-def _started_from(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Tensor:
-    known = {"content": sources.content, "recolored": sources.content, "style": sources.styles[0]}
-    source = known.get(job.init, sources.init)
-    if source is None:
-        raise InputError(f"--init {job.init}: no picture was given for it")
-    start = _fit(job, source.pixels, scale.height, scale.width, context)
-    if job.tileable:
-        start = periodic(start)
-    if job.init != "recolored":
-        return start
-    paintings, weights = [style.pixels for style in sources.styles], [style.weight for style in job.styles]
-    return colour.recolour(start, paintings, weights, colour.share_of_style(job))
 
 
 def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tensor:
