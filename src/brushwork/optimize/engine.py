@@ -354,7 +354,7 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
     start = _fit(job, source.pixels, scale.height, scale.width, context)
     if job.tileable:
         start = periodic(start)
-    return _stirred(job, sources, start, scale) if source is sources.content else start
+    return _stirred(job, sources, start, scale) if job.init in ("content", "recolored") else start
 
 
 def _stirred(job: Stylize, sources: Sources, start: Tensor, scale: Scale) -> Tensor:
