@@ -58,7 +58,7 @@ class _ConvolutionReLU(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
         result = _convolved(x, weight, bias, padding)
         # On a CPU only the shape of x is looked at: framed features need not stay in memory.
-        is_needed = padding or x.is_cuda
+        is_needed = padding or x.device.type != "cpu"
         ctx.save_for_backward(x if is_needed else x.new_empty(1).expand(x.shape), weight, result)
         ctx.padding = [padding, padding]
         return result
