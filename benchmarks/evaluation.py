@@ -83,14 +83,13 @@ def rate(dtype: torch.dtype, device: torch.device) -> float:
     return 2 * side**3 / seconds(lambda: a @ b)
 
 
-def prefault(count: int = 2, size: int = 900 * 2**20) -> None:
+def prefault() -> None:
     """Have glibc hold memory whose pages the system has already cleared.
 
     The profiler's own small blocks split those that evaluations reuse, so that features come in new pages:
     clearing them took 15 of 110 ms that are no convolution, and without the profiler there are none.
     """
-    blocks = [torch.empty(size, dtype=torch.uint8).fill_(1) for _ in range(count)]
-    del blocks
+    _ = [torch.ones(900 * 2**20, dtype=torch.uint8) for _ in range(2)]  # larger ones would be given back
 
 
 def prepare(recipe: str, precision: str, size: int, device: str) -> tuple[Objective, Tensor, Context]:

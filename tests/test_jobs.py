@@ -289,7 +289,9 @@ def test_a_recipe_may_name_what_its_optimizer_does_without(tmp_path: Path) -> No
     assert job_of(recipe="tf-blog", learning_rate=0.5).learning_rate == 0.5
 
 
-def test_noise_is_for_starts_from_the_photo() -> None:
+def test_noise_is_for_starts_from_the_photo(tmp_path: Path) -> None:
+    own = recipe_file(tmp_path, 'init = "noise"')
+    assert "not from noise: leave it out" in refused(recipe=own, init_noise=0.1)
     for init in ("noise", "style", "mine.png"):
         assert f"not from {init}: leave it out" in refused(init=init, init_noise=0.1)
         assert job_of(init=init, init_noise=0).init == init

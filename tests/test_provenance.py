@@ -132,6 +132,12 @@ def test_repeats_with_the_whole_network(desk: Desk, recipe: str) -> None:
     assert np.array_equal(desk.picture("result.png"), desk.picture("again.png"))
 
 
+def test_noise_on_a_start_that_was_not_the_photo_is_refused(desk: Desk) -> None:
+    desk.painted(init="noise")
+    assert "not from noise" in desk.again("result.png", init_noise=0.1).complaint
+    assert desk.again("result.png", init="content", init_noise=0.1).status == 0
+
+
 def test_another_thread_count_is_put_back(desk: Desk) -> None:
     desk.stylize(threads=2)
     desk.stylize(threads=1, output="other.png")

@@ -21,17 +21,22 @@ OPTIMIZERS = {
 }  # fmt: skip
 """The optimisers that look at a setting."""
 
+PHOTO_STARTS = ("content", "recolored")
+"""The starts from the photo, which alone get ``init_noise``."""
 
-def check_typed(explicit: Mapping[str, Any], look: Collection[str], optimizer: str | None) -> None:
-    """Raise ValueError for options that a job's engine or optimiser would not look at.
 
-    ``look`` are the names of all settings of the look; an ``optimizer`` of None is not known yet.
+def check_typed(
+    explicit: Mapping[str, Any], look: Collection[str], *, optimizer: str | None, init: str | None
+) -> None:
+    """Raise ValueError for options that a job's engine, optimiser or start would not look at.
+
+    ``look`` are the names of all settings of the look; an ``optimizer`` or ``init`` of None is not known yet.
     """
     if explicit.get("engine") == "feedforward":
         _check_pass(explicit, look)
     else:
         _check_optimizer(explicit, optimizer)
-        _check_start(explicit)
+        _check_start(explicit, init)
 
 
 def _check_pass(explicit: Mapping[str, Any], look: Collection[str]) -> None:
@@ -52,9 +57,8 @@ def _check_optimizer(explicit: Mapping[str, Any], optimizer: str | None) -> None
             )
 
 
-def _check_start(explicit: Mapping[str, Any]) -> None:
-    init = explicit.get("init", "content")
-    if explicit.get("init_noise") and init not in ("content", "recolored"):
+def _check_start(explicit: Mapping[str, Any], init: str | None) -> None:
+    if explicit.get("init_noise") and init and init not in PHOTO_STARTS:
         raise ValueError(
             f"--init-noise is for starts from the photo, not from {init}: leave it out, or use --init content"
         )

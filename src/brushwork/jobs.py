@@ -25,11 +25,11 @@ from brushwork.fields import (
     option,
     several,
 )
-from brushwork.idle import check_typed
+from brushwork.idle import PHOTO_STARTS, check_typed
 from brushwork.recipes import merge, read_recipe
 from brushwork.styles import BUILTIN, Styles, is_network
 
-STARTS = ("content", "recolored", "noise", "style", "feedforward")
+STARTS = (*PHOTO_STARTS, "noise", "style", "feedforward")
 """The starts that ``init`` can name; anything else is a picture file."""
 
 
@@ -273,7 +273,7 @@ class Stylize(Settings):
         explicit = of_engine(explicit.get("engine")) | explicit
         recipe = explicit.get("recipe", "default")
         job = check(merge(_settings(recipe, explicit), explicit) if isinstance(recipe, str) else explicit)
-        check_typed(explicit, Settings.model_fields, job.optimizer)
+        check_typed(explicit, Settings.model_fields, optimizer=job.optimizer, init=job.init)
         return job
 
     @model_validator(mode="after")

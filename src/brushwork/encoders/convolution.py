@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int = 1) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int) -> Tensor:
     """relu(conv2d(x, weight, bias, padding=padding)) of (N, C, H, W); weight and bias get no gradient.
 
     The gradient that comes back is changed in place: ``fork`` the result for whoever else may see it.
@@ -39,8 +39,8 @@ def tap(x: Tensor, pull: Callable[[Tensor, Tensor], None]) -> Tensor:
 def framed(x: Tensor) -> Tensor:
     """(N, C, H, W) with its own edge around it, (N, C, H + 2, W + 2), channels-last.
 
-    On a GPU the gradient of torch's "replicate" adds up a corner's four parts in any order: no two runs of a
-    job were the same.
+    The gradient that comes back is changed in place. On a GPU that of torch's "replicate" adds up a corner's
+    four parts in any order: no two runs of a job were the same.
     """
     return _Framed.apply(x)  # pyright: ignore[reportReturnType]
 
@@ -93,7 +93,6 @@ class _Framed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore
-        # In place: it is the convolution's own.
         gradient[..., 1, :] += gradient[..., 0, :]
         gradient[..., -2, :] += gradient[..., -1, :]
         gradient[..., 1] += gradient[..., 0]

@@ -158,10 +158,8 @@ class VGG19:
     def _convolve(self, name: str, x: Tensor, *, repeat: bool = False) -> Tensor:
         if winograd.suits(self.weights.convolutions[name][0], x):
             return winograd.convolve(x, self._transformed(name), self._biases[name], repeat=repeat)
-        if repeat:
-            padded = convolution.framed(x)
-            return convolution.convolve(padded, self._direct(name), self._biases[name], padding=0)
-        return convolution.convolve(x, self._direct(name), self._biases[name])
+        x, padding = (convolution.framed(x), 0) if repeat else (x, 1)
+        return convolution.convolve(x, self._direct(name), self._biases[name], padding=padding)
 
     def _direct(self, name: str) -> Tensor:
         """A layer's kernels for direct convolution, made at first use: few are where Winograd's suit."""

@@ -35,7 +35,7 @@ def suits(weight: Tensor, x: Tensor) -> bool:
         and x.device.type == "cpu"
         and tuple(sorted(weight.shape[:2])) >= LEAST_CHANNELS
         and x.shape[-2] * x.shape[-1] >= LEAST_POSITIONS
-        and x.shape[-1] > 1  # two sides that one column repeats would be added to it twice at once
+        and x.shape[-1] > 1  # `_sides` are two columns
     )
 
 

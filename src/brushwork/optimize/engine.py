@@ -25,6 +25,7 @@ from brushwork.events import (
     Started,
     Swept,
 )
+from brushwork.idle import PHOTO_STARTS
 from brushwork.images import Picture, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
@@ -134,7 +135,7 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
     """
     layers = [*job.content_layers, *job.style_layers]
 
-    unpainted = job.strength == 0 and job.init in ("content", "recolored")
+    unpainted = job.strength == 0 and job.init in PHOTO_STARTS
 
     def fits(scale: Scale) -> bool:
         if unpainted:
@@ -347,14 +348,14 @@ def _start(job: Stylize, sources: Sources, scale: Scale, context: Context) -> Te
     """The picture before the first step, at the first scale."""
     if job.init == "noise":
         return (0.5 + 0.1 * _noise(job, scale)).clamp(0, 1).to(context.device)
-    known = {"content": sources.content, "recolored": sources.content, "style": sources.styles[0]}
+    known = {**dict.fromkeys(PHOTO_STARTS, sources.content), "style": sources.styles[0]}
     source = known.get(job.init, sources.init)
     if source is None:
         raise InputError(f"--init {job.init}: no picture was given for it")
     start = _fit(job, source.pixels, scale.height, scale.width, context)
     if job.tileable:
         start = periodic(start)
-    return _stirred(job, sources, start, scale) if job.init in ("content", "recolored") else start
+    return _stirred(job, sources, start, scale) if job.init in PHOTO_STARTS else start
 
 
 def _stirred(job: Stylize, sources: Sources, start: Tensor, scale: Scale) -> Tensor:

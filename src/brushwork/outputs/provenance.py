@@ -48,8 +48,8 @@ def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its job is damaged: give the options anew") from error
     try:
-        engine, optimizer = ((kept | changes).get(name) for name in ("engine", "optimizer"))
-        check_typed({**changes, "engine": engine}, Settings.model_fields, optimizer)
+        engine, optimizer, init = ((kept | changes).get(name) for name in ("engine", "optimizer", "init"))
+        check_typed({**changes, "engine": engine}, Settings.model_fields, optimizer=optimizer, init=init)
     except ValueError as error:
         raise InputError(str(error)) from error
     # None stands for what a change supersedes: the job stays whole and needs its recipe's file no more.

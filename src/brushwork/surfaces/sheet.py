@@ -40,9 +40,7 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     sources = read_sources(grid[0].job)
     check_format(place, *_draw(grid, {}, axes, sources).shape[-2:])
     painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
-    for number, cell in painted.items():
-        if cell.problem:
-            say(f"{number}: {cell.problem}")
+    _tell_problems(painted)
     picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
     record = json.dumps({"cells": report}) if wanted.metadata else None
     files.write_or_rescue(place, encode_picture(picture, format_of(place), job=record))
@@ -50,6 +48,12 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     if not quiet or not is_whole:
         say(f"wrote {place}" if is_whole else f"interrupted; the sheet so far is in {place}")
     return DONE if is_whole else INTERRUPTED
+
+
+def _tell_problems(painted: dict[int, Painted]) -> None:
+    for number, cell in painted.items():
+        if cell.problem:
+            say(f"{number}: {cell.problem}")
 
 
 def _tell(place: Path, report: Sequence[dict[str, Any]], *, as_json: bool) -> None:
