@@ -96,11 +96,18 @@ def test_a_killed_run_ends_bit_identical(desk: Desk, run: dict[str, Value], line
     assert not Path("r.png.run").exists()
 
 
-LARGE_FROM_THE_START = """
-import sys
+# A disk that is busy makes checkpoints rare, and a run that is looked at from outside passes the place.
+KILLED_WITHIN_AN_EVALUATION = """
+import os, signal
 from brushwork.optimize import engine
+from brushwork.outputs.run_folder import RunFolder
 from brushwork.surfaces.cli import main
-engine.LARGE = 0
+engine.LARGE, RunFolder.due, store = 0, True, RunFolder.store
+def store_and_die(folder, record, checkpoint, memory):
+    store(folder, record, checkpoint, memory)
+    if checkpoint.evaluation > 2 and checkpoint.begun and checkpoint.begun["done"] > 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+RunFolder.store = store_and_die
 main()
 """
 
@@ -114,24 +121,15 @@ def test_a_run_killed_within_an_evaluation_ends_bit_identical(desk: Desk, device
     }  # fmt: skip
     desk.stylize(output="whole.png", trace="whole.jsonl", **options)
     line = desk.line(output="r.png", trace="r.jsonl", quiet=True, **options)
-    running = subprocess.Popen(
-        [sys.executable, "-c", LARGE_FROM_THE_START, *line], cwd=desk.folder, env=environment()
-    )
-    patience, kept = time.monotonic() + 100, Path("r.png.run")
-    while True:  # it is looked at standing still, lest it pass the place
-        running.send_signal(signal.SIGSTOP)
-        state = read_run(kept).checkpoint if is_stored() else None
-        if state and state.evaluation > 2 and state.begun and state.begun["done"] < 12:  # 6 tiles, twice
-            break
-        running.send_signal(signal.SIGCONT)
-        assert running.poll() is None
-        assert time.monotonic() < patience
-        time.sleep(0.02)
-    running.kill()
-    assert running.wait() == -signal.SIGKILL
+    line = [sys.executable, "-c", KILLED_WITHIN_AN_EVALUATION, *line]
+    killed = subprocess.run(line, cwd=desk.folder, env=environment(), timeout=100)
+    assert killed.returncode == -signal.SIGKILL
     assert not Path("r.png").exists()
+    kept = Path("r.png.run")
     saved = read_run(kept)
-    events = run(saved.machine_job, read_sources(saved.job), saved.checkpoint)
+    state = saved.checkpoint
+    assert state.begun and 2 < state.begun["done"] < 12  # 6 tiles, twice
+    events = run(saved.machine_job, read_sources(saved.job), state)
     swept = next(event for event in events if isinstance(event, Swept))
     assert swept.done == state.begun["done"] + 1
     assert swept.evaluation == state.evaluation + 1
