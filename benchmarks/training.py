@@ -49,7 +49,8 @@ def main() -> None:
 
     def step() -> None:  # as the training loop does it
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            task.step(batch)
+            for part in task.steps:
+                part(batch)
 
     with FlopCounterMode(display=False) as counter:
         step()

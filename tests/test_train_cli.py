@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from brushwork.context import Context
 from brushwork.encode import to_image
 from brushwork.encoders import VGG19
 from brushwork.feedforward.header import to_bytes
@@ -30,6 +31,7 @@ from brushwork.outputs.checkpoint import load
 from brushwork.outputs.samples import curves
 from brushwork.surfaces.cli import call
 from brushwork.training.jobs import PairedTrain
+from brushwork.training.loop import learn
 from brushwork.training.paired import Translate
 from commands import BRUSHWORK, Outcome, environment
 from gan_bench import exact
@@ -425,6 +427,19 @@ def test_a_batch_is_judged_alike_in_whatever_parts() -> None:
     with torch.no_grad():
         found = torch.stack([task.perceptual(*part) for part in parts]).mean()
         torch.testing.assert_close(found, task.perceptual(made, wanted), rtol=1e-4, atol=0)
+
+
+def test_all_parts_of_a_batch_meet_the_same_discriminator() -> None:
+    given = {"inputs": "a", "targets": "b", "steps": 1, "width": 4, "depth": 1, "adversarial_weight": 0.1}
+    task = Translate(build(PairedTrain, given), UNet(UNetSettings(width=4, depth=1)), VGG19.load(), {})
+    assert task.discriminator is not None
+    seen = list[Tensor]()
+    weight = next(task.discriminator.parameters())
+    task.discriminator.register_forward_pre_hook(lambda *_: seen.append(weight.detach().clone()))
+    batch = torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64)
+    learn(task, batch, 2, Context(torch.device("cpu"), torch.float32))
+    assert len(seen) == 6  # real, made, and for the network, of each part
+    assert all(torch.equal(each, seen[0]) for each in seen) and not torch.equal(weight, seen[0])
 
 
 def test_curves_have_a_line_for_each_loss() -> None:

@@ -37,6 +37,7 @@ class Denoise:
         self.learners: Mapping[str, Learner] = {
             "network": Learner(self.network, optimizer, schedule=cosine(40, warmup=3), average=average)
         }
+        self.steps = (self.step,)
 
     def step(self, batch: Tensor) -> Mapping[str, Tensor]:
         noisy = batch + self._noise * torch.randn_like(batch)

@@ -52,6 +52,7 @@ class Classify:
         self.learners: Mapping[str, Learner] = {
             "classifier": Learner(self.network, optimizer, schedule=cosine(steps, warmup=20))
         }
+        self.steps = (self.step,)
 
     def step(self, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
         """Learn from pictures (N, 1, 28, 28) and classes (N,)."""

@@ -35,12 +35,13 @@ class Gan:
             "discriminator": Learner(self.discriminator, d_optimizer),
             "generator": Learner(self.generator, g_optimizer, average=settings.average),
         }
+        self.steps = (self.discriminate, self.generate)
 
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(network.parameters(), rate, (self._settings.beta1, 0.999), CLIP)
 
-    def step(self, batch: Tensor) -> Mapping[str, Tensor]:
-        """The discriminator learns from as many samples as pictures (N, 1, 28, 28), then the generator."""
+    def discriminate(self, batch: Tensor) -> Mapping[str, Tensor]:
+        """The discriminator learns from pictures (N, 1, 28, 28) and as many samples."""
         settings, count = self._settings, len(batch)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -50,12 +51,16 @@ class Gan:
         logits = self.discriminator(torch.cat([fakes, batch])).float()
         d_loss = discriminator_loss(logits, labels, settings.loss)
         self.learners["discriminator"].minimise(d_loss)
+        return {"d_loss": d_loss.detach()}
+
+    def generate(self, batch: Tensor) -> Mapping[str, Tensor]:
+        """The generator learns from as many samples as there are pictures."""
         self.discriminator.requires_grad_(False)  # nor are its gradients wanted here
         logits = self.discriminator(self.generator(self._draw(batch))).float()
         self.discriminator.requires_grad_(True)
-        g_loss = generator_loss(logits, settings.loss)
+        g_loss = generator_loss(logits, self._settings.loss)
         self.learners["generator"].minimise(g_loss)
-        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
+        return {"g_loss": g_loss.detach()}
 
     @staticmethod
     def _draw(batch: Tensor) -> Tensor:

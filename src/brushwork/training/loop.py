@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -41,13 +41,17 @@ Handed = TypeVar("Handed", bound=Tensor | tuple[Tensor, ...], covariant=True)
 
 
 class Task(Protocol[Given]):
-    """What is learnt: a plain class with some ``Learner`` and a ``step`` that makes them minimise losses."""
+    """What is learnt: a plain class with some ``Learner`` and steps that make them minimise losses."""
 
     name: str
     learners: Mapping[str, Learner]
 
-    def step(self, batch: Given) -> Mapping[str, Tensor]:
-        """Learn from a batch; returns the losses, detached scalars."""
+    @property
+    def steps(self) -> Sequence[Callable[[Given], Mapping[str, Tensor]]]:
+        """What learns from a batch and returns the losses, detached scalars.
+
+        Each sees all parts of it before the next begins: none meets a network that moved in between.
+        """
         ...
 
     def look(self, *, epoch_end: bool) -> Mapping[str, Tensor]:
@@ -160,7 +164,7 @@ def train(
     speed = 0.0
     while place.step < total:
         began, first, epoch = time.perf_counter(), place.step, place.epoch
-        for batch in islice(batches.epoch(place.epoch, place.batch), total - place.step):
+        for batch in itertools.islice(batches.epoch(place.epoch, place.batch), total - place.step):
             yield from _one_step(task, batch, plan, context, place, batches.steps, total)
         seconds = time.perf_counter() - began
         speed = batches.count * (place.step - first) / batches.steps / seconds
@@ -200,12 +204,12 @@ def learn(
     chunks = _chunks(batch, parts, context.device)
     sums: dict[str, Tensor] = {}
     is_mixed = context.dtype != torch.float32
-    for chunk in chunks:
+    for step, chunk in itertools.product(task.steps, chunks):
         share = _count(chunk) / whole
         for learner in task.learners.values():
             learner.part, learner.parts = share, len(chunks)
         with torch.autocast(context.device.type, context.dtype, enabled=is_mixed):
-            losses = task.step(chunk)
+            losses = step(chunk)
         for name, loss in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * share
     return {name: float(total) for name, total in zip(sums, processes.sums([*sums.values()]), strict=True)}

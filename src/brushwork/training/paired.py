@@ -61,6 +61,7 @@ class Translate:
             self.discriminator = PatchDiscriminator().to(next(network.parameters()).device)
             learners["discriminator"] = learner(self.discriminator)
         self.learners: Mapping[str, Learner] = learners
+        self.steps = (self.step,)
 
     def step(self, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
         """Learn from inputs and targets, (N, 3, side, side) each."""
@@ -68,14 +69,16 @@ class Translate:
         made = self.network(given.contiguous(memory_format=torch.channels_last)).float()
         losses: dict[str, Tensor] = {}
         if self.discriminator is not None:
-            losses["d_loss"] = d_loss = self._discriminator_loss(given, wanted, made.detach())
-            self.learners["discriminator"].minimise(d_loss)
+            losses["d_loss"] = self._discriminator_loss(given, wanted, made.detach())
             losses["g_loss"] = -self.discriminator(given, made).float().mean()
         losses["l1"] = (made - wanted).abs().mean()
         losses["perceptual"] = self.perceptual(made, wanted)
         loss = job.l1_weight * losses["l1"] + job.perceptual_weight * losses["perceptual"]
         loss = loss + job.adversarial_weight * losses.get("g_loss", 0.0)
+        # Both move after both losses: of a batch's last part neither sees the other moved already.
         self.learners["network"].minimise(loss)
+        if self.discriminator is not None:
+            self.learners["discriminator"].minimise(losses["d_loss"])
         return {name: each.detach() for name, each in {"loss": loss, **losses}.items()}
 
     def _discriminator_loss(self, given: Tensor, wanted: Tensor, made: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class Stylise:
         self.learners: Mapping[str, Learner] = {
             "network": Learner(network, optimizer, schedule=schedule, average=average)
         }
+        self.steps = (self.step,)
 
     def step(self, batch: Tensor) -> Mapping[str, Tensor]:
         """Learn from photos (N, 3, side, side), each at a strength of its own, all at one stroke size."""
