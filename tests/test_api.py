@@ -22,7 +22,7 @@ from torch import Tensor
 
 import brushwork as bw
 from brushwork.errors import InputError, OutputError
-from brushwork.optimize.engine import Sources
+from brushwork.images import Sources
 from brushwork.profiles import srgb_profile
 from commands import Desk
 

@@ -17,10 +17,10 @@ from brushwork import colour
 from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.events import Finished, Progress, Started
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.losses import Moments
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.engine import paint
 from brushwork.styles import Style
 from brushwork.weights import Weights
 from commands import PLAIN

@@ -15,11 +15,11 @@ from brushwork.context import Context
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Finished, Progress
 from brushwork.fields import build
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, resize
 from brushwork.jobs import Stylize
 from brushwork.optimize import detail
 from brushwork.optimize.detail import PATCH, STRIDE, best_amount, examples_of, missing_detail
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.engine import paint
 from brushwork.optimize.forecast import forecast
 from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale

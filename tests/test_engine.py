@@ -19,9 +19,9 @@ from brushwork.encode import to_image
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, resize
 from brushwork.jobs import Settings, Stylize
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.engine import paint
 from brushwork.optimize.objective import balance, make_target, variation_weight
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
 from brushwork.runner import run

@@ -13,9 +13,8 @@ from brushwork.context import repeatable
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event, Finished
 from brushwork.fields import build
-from brushwork.images import Picture
+from brushwork.images import Picture, Sources
 from brushwork.jobs import Settings, Stylize
-from brushwork.optimize.engine import Sources
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import LBFGS
 from brushwork.optimize.vault import Vault

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from brushwork.errors import OutputError
 from brushwork.events import Losses, Progress, Started
-from brushwork.images import Picture
+from brushwork.images import Picture, Sources
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import Scale
 from brushwork.outputs import files
 from brushwork.outputs.writer import Writer

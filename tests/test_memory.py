@@ -21,10 +21,10 @@ from brushwork.encoders import VGG19
 from brushwork.errors import InputError
 from brushwork.events import Event, Finished, Replanned, Swept
 from brushwork.fields import build
-from brushwork.images import Picture
+from brushwork.images import Picture, Sources
 from brushwork.jobs import Stylize
 from brushwork.losses.sliced import DIRECTIONS
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.engine import paint
 from brushwork.optimize.fitted import Fitted, plans_of
 from brushwork.optimize.plan import KEPT, VECTOR, WHOLE, Plan, Sizes, make_plan
 from brushwork.optimize.scales import Scale

@@ -19,9 +19,9 @@ from brushwork.context import Context
 from brushwork.encode import to_array, to_image
 from brushwork.encoders import VGG19
 from brushwork.events import Finished, Progress, Started
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, resize
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.engine import paint
 from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
 from brushwork.styles import Style

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from brushwork.errors import InputError, OutputError
-from brushwork.events import Started, Swept
+from brushwork.events import Started, Swept, Work
 from brushwork.optimize.optimizers import LBFGS, Adam
 from brushwork.optimize.scales import Scale
 from brushwork.optimize.state import give, take
@@ -32,7 +32,6 @@ from brushwork.outputs import checkpoint
 from brushwork.outputs.pace import Pace
 from brushwork.outputs.run_folder import RunFolder, located, read_run
 from brushwork.runner import read_sources, run
-from brushwork.surfaces.terminal import Work
 from brushwork.wanted import Wanted
 from commands import BRUSHWORK, Desk, Value, environment, process
 

@@ -16,14 +16,13 @@ from PIL import Image, ImageDraw
 
 from brushwork.encode import read_job, to_array
 from brushwork.errors import InputError
-from brushwork.events import Progress, Started, Swept
+from brushwork.events import Progress, Started, Swept, Work
+from brushwork.images import Sources
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources
 from brushwork.outputs.labels import font
 from brushwork.outputs.poster import GAP as POSTER_GAP
 from brushwork.outputs.poster import MARGIN, PAPER, Labels, Tile, poster
 from brushwork.runner import read_sources
-from brushwork.surfaces.terminal import Work
 from brushwork.variations import Axis, Cell, Painted, cells, default_axes, paint, read_axis
 from commands import Desk, Outcome, arguments
 

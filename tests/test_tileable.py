@@ -13,12 +13,12 @@ from brushwork.context import Context
 from brushwork.encoders import LAYERS, VGG19
 from brushwork.encoders.winograd import suits
 from brushwork.events import Started, finished
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.losses import total_variation
 from brushwork.optimize import engine
 from brushwork.optimize.detail import missing_detail
-from brushwork.optimize.engine import Sources, paint, resize_between
+from brushwork.optimize.engine import paint, resize_between
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.scales import ladder, result_size
 from brushwork.seams import periodic, resize_wrapped

@@ -18,6 +18,7 @@ from brushwork.errors import WeightsError
 from brushwork.feedforward import embedded, pace
 from brushwork.feedforward.plan import SMALL
 from brushwork.wheels import Wheel
+from brushwork.words import gigabytes
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _cuda() -> list[Finding]:
 
 def _cuda_device(index: int) -> Finding:
     device = torch.cuda.get_device_properties(index)
-    detail = f"{device.name}, {_gigabytes(device.total_memory)}, capability {device.major}.{device.minor}"
+    detail = f"{device.name}, {gigabytes(device.total_memory)}, capability {device.major}.{device.minor}"
     return Finding("device", f"cuda:{index}", True, detail)
 
 
@@ -152,12 +153,8 @@ def _memory() -> list[Finding]:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = group_limit()
     if limit is not None and limit < total:
-        return [Finding("memory", "memory", True, f"{_gigabytes(limit)} of {_gigabytes(total)} allowed here")]
-    return [Finding("memory", "memory", True, _gigabytes(total))]
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+        return [Finding("memory", "memory", True, f"{gigabytes(limit)} of {gigabytes(total)} allowed here")]
+    return [Finding("memory", "memory", True, gigabytes(total))]
 
 
 def _embedded() -> list[Finding]:
@@ -224,7 +221,7 @@ def _cache() -> list[Finding]:
     # Looking must not create the folder, so the nearest one that exists answers for it.
     standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     ok = standing.is_dir() and os.access(standing, os.W_OK)
-    free = _gigabytes(shutil.disk_usage(standing).free)
+    free = gigabytes(shutil.disk_usage(standing).free)
     detail = f"{folder}, {free} free" if ok else f"{folder} cannot be written to"
     remedy = None if ok else "set BRUSHWORK_CACHE to a folder that can be written to"
     return [Finding("folder", "cache", ok, detail, remedy)]

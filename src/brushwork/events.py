@@ -131,3 +131,30 @@ def drained(steps: Generator[object, None, Value]) -> Value:
     for _ in (returning := Returning(steps)):
         pass
     return returning.value
+
+
+class Work:
+    """How much of a run is done, in pixels evaluated: an evaluation at ¼ of the size is 1/16 of one.
+
+    Its total is counted in evaluations at the final size.
+    """
+
+    def __init__(self, started: Started) -> None:
+        last = started.scales[-1]
+        whole = last.height * last.width
+        self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
+        # A network's pass is one step without an evaluation.
+        self.total = self.after(sum(scale.steps for scale in started.scales))
+
+    def during(self, event: Swept) -> float:
+        """What is done when one of an evaluation's parts is."""
+        before, after = (self.after(event.evaluation - 1), self.after(event.evaluation))
+        return before + (after - before) * event.done / event.parts
+
+    def after(self, evaluations: int) -> float:
+        """What so many evaluations, from the coarsest scale on, amount to."""
+        amount = 0.0
+        for steps, weight in self._rungs:
+            amount += min(steps, evaluations) * weight
+            evaluations -= min(steps, evaluations)
+        return amount

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -31,6 +31,15 @@ class Picture:
     alpha: Tensor | None = None  # float32 (1, 1, H, W), 0..1; None when opaque
     bits: int = 8  # 8 or 16, the depth of the source
     dpi: tuple[float, float] | None = None  # across, down
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures of a job."""
+
+    content: Picture
+    styles: Sequence[Picture]
+    init: Picture | None = None  # the start, when ``job.init`` is a file
 
 
 Source = str | Path | bytes | Image.Image | NDArray[Any] | Tensor | Picture
@@ -99,6 +108,14 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "area": Image.Resampling.BOX,
 }
+
+
+def like_the_photo(pixels: Tensor, content: Picture) -> Picture:
+    """Pixels (1, 3, H, W) in 0..1 with the photo's alpha, depth and resolution."""
+    alpha = content.alpha
+    if alpha is not None:
+        alpha = resize(alpha, pixels.shape[-2], pixels.shape[-1], "lanczos")
+    return Picture(pixels, alpha, content.bits, content.dpi)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from brushwork.context import context_for, repeatable
+from brushwork.context import Context, context_for, repeatable
 from brushwork.encoders import VGG19
 from brushwork.events import Checkpoint, Event
 from brushwork.feedforward import translate
@@ -16,9 +16,12 @@ from brushwork.feedforward.engine import paint as paint_at_once
 from brushwork.feedforward.engine import start_for
 from brushwork.feedforward.paintings import Painting, Paintings
 from brushwork.huge import is_huge, read_shrunk
-from brushwork.images import Picture, Source, read_picture
+from brushwork.images import Picture, Source, Sources, read_picture
 from brushwork.jobs import STARTS, Stylize
-from brushwork.optimize.engine import Sources, paint
+from brushwork.optimize.engine import paint, scales_of, trimmed
+from brushwork.optimize.fitted import plans_of
+from brushwork.optimize.plan import Plan
+from brushwork.optimize.scales import Scale
 from brushwork.styles import is_network
 
 
@@ -80,3 +83,13 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sourc
         return Sources(read(content, size), Paintings(unread))
     init = None if job.init in STARTS else read(job.init, size)
     return Sources(read(content, size), [read(style, stroke) for style in paintings], init)
+
+
+def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:
+    """A job's scales and how each is fitted into memory.
+
+    Raises InputError, with the largest size that fits, when one is not.
+    """
+    sources = trimmed(job, read_sources(job))
+    scales = scales_of(job, sources)
+    return scales, plans_of(job, sources, scales, context)

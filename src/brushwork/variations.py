@@ -18,9 +18,9 @@ from brushwork.errors import DivergedError, InputError
 from brushwork.events import Event, Finished, Progress, Started, Swept
 from brushwork.feedforward.translate import translates
 from brushwork.fields import FLAGS, build, flag
-from brushwork.images import read_picture
+from brushwork.images import Sources, read_picture
 from brushwork.jobs import STARTS, Settings, Stylize
-from brushwork.optimize.engine import Sources, scales_of, trimmed
+from brushwork.optimize.engine import scales_of, trimmed
 from brushwork.optimize.scales import Scale, result_size
 from brushwork.recipes import names, read_recipe
 from brushwork.runner import run

@@ -21,10 +21,9 @@ from brushwork.feedforward.paintings import Paintings
 from brushwork.feedforward.plan import Plan, learnt, make_plan, opacity, strokes
 from brushwork.feedforward.stylenet import SMALLEST, StyleNetSettings
 from brushwork.feedforward.translate import translates
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, like_the_photo, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
-from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
 from brushwork.styles import BUILTIN, Style, is_network
 

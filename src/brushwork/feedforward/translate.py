@@ -15,9 +15,8 @@ from brushwork.events import Event, Finished, Losses, Started
 from brushwork.feedforward.plan import BASE, PICTURES, too_large
 from brushwork.feedforward.unet import UNetSettings, is_unet, read_unet
 from brushwork.fields import flag
-from brushwork.images import resize
+from brushwork.images import Sources, like_the_photo, resize
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources, like_the_photo
 from brushwork.optimize.scales import Scale, result_size
 from brushwork.styles import BUILTIN, is_network
 

@@ -26,12 +26,12 @@ from brushwork.events import (
     Swept,
 )
 from brushwork.idle import PHOTO_STARTS
-from brushwork.images import Picture, resize
+from brushwork.images import Picture, Sources, like_the_photo, resize
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.detail import AMOUNTS, best_amount, missing_detail
-from brushwork.optimize.fitted import Fitted, Sources, plans_of
+from brushwork.optimize.fitted import Fitted, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import LBFGS, Optimizer, make_optimizer
 from brushwork.optimize.plan import Plan
@@ -384,11 +384,3 @@ def resize_between(job: Stylize, image: Tensor, height: int, width: int) -> Tens
 def finished_picture(image: Tensor, content: Picture) -> Picture:
     """The result, clipped, with the photo's alpha, depth and resolution."""
     return like_the_photo(image.detach().float().cpu().clamp(0, 1), content)
-
-
-def like_the_photo(pixels: Tensor, content: Picture) -> Picture:
-    """Pixels (1, 3, H, W) in 0..1 with the photo's alpha, depth and resolution."""
-    alpha = content.alpha
-    if alpha is not None:
-        alpha = resize(alpha, pixels.shape[-2], pixels.shape[-1], "lanczos")
-    return Picture(pixels, alpha, content.bits, content.dpi)

@@ -13,7 +13,7 @@ from torch import Tensor
 from brushwork.context import Context, give_back_freed_memory
 from brushwork.errors import MemoryShortError
 from brushwork.events import Replanned, Returning, Swept
-from brushwork.images import Picture
+from brushwork.images import Sources
 from brushwork.jobs import Stylize
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target
@@ -23,15 +23,6 @@ from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.variants import fit, variants
 from brushwork.optimize.vault import Vault
 from brushwork.seams import periodic
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The pictures of a job."""
-
-    content: Picture
-    styles: Sequence[Picture]
-    init: Picture | None = None  # the start, when ``job.init`` is a file
 
 
 def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: Context) -> list[Plan]:

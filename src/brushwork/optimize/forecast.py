@@ -17,6 +17,7 @@ from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.optimizers import make_optimizer
 from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale
+from brushwork.words import duration, gigabytes
 
 SIDE = 256  # pixels: large enough for the kernels that a large picture runs
 
@@ -57,6 +58,12 @@ def forecast(job: Stylize, scales: Sequence[Scale], plans: Sequence[Plan], a_pix
 
     rungs = enumerate(zip(scales, plans, strict=True))
     return Forecast([Rung(scale, plan, seconds(rung, scale, plan)) for rung, (scale, plan) in rungs])
+
+
+def in_words(found: Forecast, context: Context, began: float = 0.0) -> str:
+    """Memory and time in one line; ``began`` are the seconds before the first evaluation."""
+    total = duration(began + found.seconds)
+    return f"{gigabytes(found.bytes)} of memory at most, about {total} on {context.place}"
 
 
 def calibrate(job: Stylize, encoder: VGG19, context: Context, seconds: float = 2.0) -> float:

@@ -8,8 +8,8 @@ from pathlib import Path
 from brushwork.encode import check_format
 from brushwork.errors import InputError, OutputError
 from brushwork.fields import flag
+from brushwork.images import Sources
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files, sheets
 from brushwork.styles import is_network

@@ -15,9 +15,9 @@ from brushwork.context import Context, process_seconds
 from brushwork.encode import format_of, save_picture
 from brushwork.errors import InputError, OutputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
-from brushwork.images import Picture
+from brushwork.images import Picture, Sources, like_the_photo
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources, like_the_photo, resize_between
+from brushwork.optimize.engine import resize_between
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
 from brushwork.outputs.places import check, default_output, is_film, run_place

@@ -14,9 +14,9 @@ from brushwork.wanted import Wanted
 
 if TYPE_CHECKING:  # torch takes seconds, and the page is up before it
     from brushwork import events
+    from brushwork.events import Work
     from brushwork.outputs.run_folder import Saved
     from brushwork.outputs.writer import Writer
-    from brushwork.surfaces.terminal import Work
 
 CHECKPOINT_EVERY = 10.0  # seconds: what a restart may cost
 
@@ -87,8 +87,7 @@ class Painter:
 
 def _note(event: events.Event, work: Work | None, going: Going) -> Work | None:
     """Tell how far the work is; returns what there is to do in all, once that is known."""
-    from brushwork.events import Progress, Started, Swept
-    from brushwork.surfaces.terminal import Work
+    from brushwork.events import Progress, Started, Swept, Work
 
     if isinstance(event, Started):
         work = Work(event)

@@ -55,8 +55,8 @@ class Sketches:
         """Memory and time that a job will take, in words. Raises InputError when it does not fit."""
         from brushwork.context import context_for
         from brushwork.encoders import VGG19
-        from brushwork.optimize.forecast import calibrate, forecast
-        from brushwork.surfaces.plan import divided, in_words
+        from brushwork.optimize.forecast import calibrate, forecast, in_words
+        from brushwork.runner import divided
 
         if job.engine == "feedforward":
             return "a few seconds"

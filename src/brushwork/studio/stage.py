@@ -6,7 +6,7 @@ from html import escape
 
 from brushwork.studio.controls import plain
 from brushwork.studio.desk import Status
-from brushwork.surfaces.terminal import duration
+from brushwork.words import duration
 
 EMPTY = (
     '<div class="bw-stage bw-empty"><p>Drop a photo and a painting.<br>Your picture appears here.</p></div>'

@@ -17,9 +17,8 @@ from brushwork.encoders.vgg19 import check_size
 from brushwork.errors import BrushworkError, InputError
 from brushwork.events import finished
 from brushwork.feedforward.engine import size_of
-from brushwork.images import Picture, read_picture, resize
+from brushwork.images import Picture, Sources, read_picture, resize
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files
 from brushwork.runner import run, sources_of

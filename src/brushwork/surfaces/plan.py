@@ -8,14 +8,12 @@ from typing import Any
 from brushwork.context import Context, context_for, keep_freed_memory, process_seconds
 from brushwork.encoders import VGG19
 from brushwork.jobs import Stylize
-from brushwork.optimize.engine import how, scales_of, trimmed
-from brushwork.optimize.fitted import plans_of
-from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast
-from brushwork.optimize.plan import Plan
-from brushwork.optimize.scales import Scale
+from brushwork.optimize.engine import how
+from brushwork.optimize.forecast import Forecast, Rung, calibrate, forecast, in_words
 from brushwork.outputs.files import write_standard_output
-from brushwork.runner import read_sources
-from brushwork.surfaces.terminal import duration, say, table
+from brushwork.runner import divided, read_sources
+from brushwork.surfaces.terminal import say, table
+from brushwork.words import duration, gigabytes
 
 
 def show_plan(job: Stylize, *, as_json: bool) -> None:
@@ -60,22 +58,6 @@ def _of_passes(job: Stylize, context: Context) -> tuple[Forecast, float, dict[st
     return found, began, {"width": width, "height": height, "evaluations": 0, "backend": backend}
 
 
-def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:
-    """A job's scales and how each is fitted into memory.
-
-    Raises InputError, with the largest size that fits, when one is not.
-    """
-    sources = trimmed(job, read_sources(job))
-    scales = scales_of(job, sources)
-    return scales, plans_of(job, sources, scales, context)
-
-
-def in_words(found: Forecast, context: Context, began: float = 0.0) -> str:
-    """Memory and time in one line; ``began`` are the seconds before the first evaluation."""
-    total = duration(began + found.seconds)
-    return f"{_memory(found.bytes)} of memory at most, about {total} on {context.place}"
-
-
 def _summary(found: Forecast, began: float, context: Context) -> dict[str, Any]:
     last = found.rungs[-1].scale
     rungs = [
@@ -106,8 +88,4 @@ def _summary(found: Forecast, began: float, context: Context) -> dict[str, Any]:
 
 def _row(rung: Rung, plan: str) -> tuple[str, ...]:
     size, steps = f"{rung.scale.width}×{rung.scale.height}", str(rung.scale.steps)
-    return size, steps, plan or "in one piece", _memory(rung.plan.bytes), duration(rung.seconds)
-
-
-def _memory(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+    return size, steps, plan or "in one piece", gigabytes(rung.plan.bytes), duration(rung.seconds)

@@ -14,9 +14,8 @@ from brushwork.context import keep_freed_memory, process_seconds
 from brushwork.encode import check_format, encode_picture, format_of
 from brushwork.events import Progress, Started, Swept
 from brushwork.fields import build
-from brushwork.images import Picture
+from brushwork.images import Picture, Sources
 from brushwork.jobs import Stylize, Variations
-from brushwork.optimize.engine import Sources
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files
 from brushwork.outputs.places import default_output

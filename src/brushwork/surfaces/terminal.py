@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from brushwork.errors import OutputError
-from brushwork.events import Event, Progress, Replanned, Started, Swept
+from brushwork.events import Event, Progress, Replanned, Started, Swept, Work
 
 LINE_EVERY = 10.0  # seconds between plain lines
 BAR_WIDTH, TIME_WIDTH = 20, 7  # columns
@@ -78,33 +78,6 @@ def suiting(
     if quiet:
         return Silence()
     return bar() if sys.stderr and sys.stderr.isatty() else lines()
-
-
-class Work:
-    """How much of a run is done, in pixels evaluated: an evaluation at ¼ of the size is 1/16 of one.
-
-    Its total is counted in evaluations at the final size.
-    """
-
-    def __init__(self, started: Started) -> None:
-        last = started.scales[-1]
-        whole = last.height * last.width
-        self._rungs = [(s.steps, s.height * s.width / whole) for s in started.scales]
-        # A network's pass is one step without an evaluation.
-        self.total = self.after(sum(scale.steps for scale in started.scales))
-
-    def during(self, event: Swept) -> float:
-        """What is done when one of an evaluation's parts is."""
-        before, after = (self.after(event.evaluation - 1), self.after(event.evaluation))
-        return before + (after - before) * event.done / event.parts
-
-    def after(self, evaluations: int) -> float:
-        """What so many evaluations, from the coarsest scale on, amount to."""
-        amount = 0.0
-        for steps, weight in self._rungs:
-            amount += min(steps, evaluations) * weight
-            evaluations -= min(steps, evaluations)
-        return amount
 
 
 class Lines(Silence[Event]):
@@ -226,12 +199,3 @@ def table(rows: Iterable[tuple[str, ...]]) -> None:
         Console(highlight=False).print(grid)
     except OSError as error:
         raise OutputError(f"standard output: {error.strerror}") from error
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units that they have."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

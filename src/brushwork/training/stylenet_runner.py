@@ -17,10 +17,9 @@ from brushwork.events import finished
 from brushwork.feedforward.files import read_network
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
 from brushwork.fields import build
-from brushwork.images import Picture, read_picture
+from brushwork.images import Picture, Sources, read_picture
 from brushwork.jobs import Stylize
 from brushwork.margins import without_margin
-from brushwork.optimize.engine import Sources
 from brushwork.optimize.engine import paint as optimise
 from brushwork.training.events import Event, Preparing
 from brushwork.training.gates import Verdict, judge
