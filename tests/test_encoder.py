@@ -11,6 +11,7 @@ from torch import Tensor
 
 import reference as ref
 from brushwork.encoders import LAYERS, VGG19
+from brushwork.encoders.convolution import Padding
 from brushwork.encoders.vgg19 import smallest_side
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights
@@ -129,9 +130,9 @@ def test_computing_stops_at_the_last_layer_needed(
     calls: list[str] = []
     convolve = vgg._convolve  # pyright: ignore[reportPrivateUsage]
 
-    def counted(name: str, x: Tensor, **more: Any) -> Tensor:
+    def counted(name: str, x: Tensor, padding: Padding) -> Tensor:
         calls.append(name)
-        return convolve(name, x, **more)
+        return convolve(name, x, padding)
 
     monkeypatch.setattr(vgg, "_convolve", counted)
     found = vgg.features(noise(32, 32).float().expand(2, -1, -1, -1), layers)
@@ -189,17 +190,20 @@ def test_load_reads_the_installed_network(vgg: VGG19) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_repeated_edge_is_seen_by_every_layer(weights: Weights, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("padding", "mode"), [("repeat", "replicate"), ("wrap", "circular")])
+def test_what_lies_beyond_an_edge_is_seen_by_every_layer(
+    weights: Weights, dtype: torch.dtype, padding: Padding, mode: str
+) -> None:
     """As if every layer's features went on; in float32 the wide layers are by Winograd's algorithm."""
     vgg = VGG19(weights, dtype=dtype)
     picture = noise(36, 44).to(dtype).requires_grad_()
     names = ["block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2"]
-    found = vgg.features(picture, names, padding="repeat")
+    found = vgg.features(picture, names, padding=padding)
     x = picture.double() - torch.tensor(weights.mean, dtype=torch.float64).view(1, 3, 1, 1)
     for name in names:
         x = F.max_pool2d(x, 2) if name == "block2_conv1" else x
         weight, bias = (each.double() for each in weights.convolutions[name])
-        x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias))
+        x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias))
         assert (found[name] - x).norm() < 1e-5 * x.norm()
     pull = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     ours, theirs = (torch.autograd.grad((y.double() * pull).sum(), picture)[0] for y in (found[names[-1]], x))

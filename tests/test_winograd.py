@@ -5,13 +5,16 @@ import torch
 import torch.nn.functional as F
 
 from brushwork.encoders import winograd
+from brushwork.encoders.convolution import Padding
+
+MODES = {"zeros": "constant", "repeat": "replicate", "wrap": "circular"}  # torch's names
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 19), (33, 50), (8, 130)])
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize(("inputs", "outputs"), [(128, 256), (256, 128)])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-6), (torch.bfloat16, 3e-2)])
-@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "repeat", "wrap"])
 def test_it_is_the_convolution_and_its_relu(
     height: int,
     width: int,
@@ -20,7 +23,7 @@ def test_it_is_the_convolution_and_its_relu(
     layout: torch.memory_format,
     dtype: torch.dtype,
     bound: float,
-    repeat: bool,
+    padding: Padding,
 ) -> None:
     """Values and gradient agree at sides that are and are not whole tiles, to so much of their size."""
     generator = torch.Generator().manual_seed(0)
@@ -30,10 +33,10 @@ def test_it_is_the_convolution_and_its_relu(
     bias = torch.randn(outputs, generator=generator).to(dtype)
     direction = torch.randn(1, outputs, height, width, generator=generator).to(dtype)
     direction = direction.contiguous(memory_format=layout)
-    ours = winograd.convolve(x, winograd.transform(weight, dtype), bias, repeat=repeat)
+    ours = winograd.convolve(x, winograd.transform(weight, dtype), bias, padding=padding)
     (gradient,) = torch.autograd.grad(ours, x, direction)
     leaf = x.detach().double().requires_grad_()
-    framed = F.pad(leaf, (1, 1, 1, 1), mode="replicate" if repeat else "constant")
+    framed = F.pad(leaf, (1, 1, 1, 1), mode=MODES[padding])
     product = F.conv2d(framed, weight.double(), bias.double())
     exact = product.detach().relu()
     masked = direction.double() * (ours > 0)  # where the sign is a matter of rounding, by ours

@@ -7,12 +7,15 @@ block 1. Here they are changed in place, which is safe for gradients that this n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+Padding = Literal["zeros", "repeat", "wrap"]
+"""What lies beyond an edge: zeros, the edge itself, or the opposite side."""
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int) -> Tensor:
@@ -36,13 +39,13 @@ def tap(x: Tensor, pull: Callable[[Tensor, Tensor], None]) -> Tensor:
     return _Tap.apply(x, pull)  # pyright: ignore[reportReturnType]
 
 
-def framed(x: Tensor) -> Tensor:
-    """(N, C, H, W) with its own edge around it, (N, C, H + 2, W + 2), channels-last.
+def framed(x: Tensor, *, wrap: bool = False) -> Tensor:
+    """(N, C, H, W) with its own edge around it, or with ``wrap`` the opposite one: (N, C, H + 2, W + 2).
 
-    The gradient that comes back is changed in place. On a GPU that of torch's "replicate" adds up a corner's
-    four parts in any order: no two runs of a job were the same.
+    In channels-last memory. The gradient that comes back is changed in place. On a GPU that of torch's
+    "replicate" adds up a corner's four parts in any order: no two runs of a job were the same.
     """
-    return _Framed.apply(x)  # pyright: ignore[reportReturnType]
+    return _Framed.apply(x, wrap)  # pyright: ignore[reportReturnType]
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
@@ -80,24 +83,28 @@ class _ConvolutionReLU(torch.autograd.Function):
 
 class _Framed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, wrap: bool) -> Tensor:
+        ctx.wrap = wrap
         count, channels, height, width = x.shape
         shape = (count, channels, height + 2, width + 2)
         found = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         inner = found[..., 1:-1, :]
         inner[..., 1:-1] = x
-        inner[..., :: width + 1] = x[..., :: max(width - 1, 1)]  # both sides at once
-        found[..., :: height + 1, :] = inner[..., :: max(height - 1, 1), :]
+        sides = x[..., :: max(width - 1, 1)]  # both at once
+        inner[..., :: width + 1] = sides.flip(-1) if wrap else sides
+        ends = inner[..., :: max(height - 1, 1), :]
+        found[..., :: height + 1, :] = ends.flip(-2) if wrap else ends
         return found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore
-        gradient[..., 1, :] += gradient[..., 0, :]
-        gradient[..., -2, :] += gradient[..., -1, :]
-        gradient[..., 1] += gradient[..., 0]
-        gradient[..., -2] += gradient[..., -1]
-        return gradient[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore
+        first, last = (-2, 1) if ctx.wrap else (1, -2)  # whose copies stand before and after all
+        gradient[..., first, :] += gradient[..., 0, :]
+        gradient[..., last, :] += gradient[..., -1, :]
+        gradient[..., first] += gradient[..., 0]
+        gradient[..., last] += gradient[..., -1]
+        return gradient[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last), None
 
 
 class _Fork(torch.autograd.Function):

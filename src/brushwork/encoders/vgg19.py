@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from brushwork.encoders import convolution, winograd
+from brushwork.encoders.convolution import Padding
 from brushwork.encoders.pooling import max_pool
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights, load_weights
 
-Padding = Literal["zeros", "repeat", "wrap"]
 Pull = Callable[[Tensor, Tensor], None]
 T = TypeVar("T")
 Taker = Callable[[Tensor], tuple[T, Tensor]]
@@ -149,17 +149,15 @@ class VGG19:
             raise WeightsError(
                 f"{self.weights.source} has no {name}: use a whole VGG19, or layers that come before it"
             )
-        if padding == "wrap":
-            # The zeros that the convolution adds reach only the margin, which is cut off again.
-            padded = F.pad(x, (1, 1, 1, 1), mode="circular").contiguous(memory_format=torch.channels_last)
-            return self._convolve(name, padded)[..., 1:-1, 1:-1]
-        return self._convolve(name, x, repeat=padding == "repeat")
+        return self._convolve(name, x, padding)
 
-    def _convolve(self, name: str, x: Tensor, *, repeat: bool = False) -> Tensor:
+    def _convolve(self, name: str, x: Tensor, padding: Padding) -> Tensor:
         if winograd.suits(self.weights.convolutions[name][0], x):
-            return winograd.convolve(x, self._transformed(name), self._biases[name], repeat=repeat)
-        x, padding = (convolution.framed(x), 0) if repeat else (x, 1)
-        return convolution.convolve(x, self._direct(name), self._biases[name], padding=padding)
+            return winograd.convolve(x, self._transformed(name), self._biases[name], padding=padding)
+        if padding == "zeros":
+            return convolution.convolve(x, self._direct(name), self._biases[name], padding=1)
+        x = convolution.framed(x, wrap=padding == "wrap")
+        return convolution.convolve(x, self._direct(name), self._biases[name], padding=0)
 
     def _direct(self, name: str) -> Tensor:
         """A layer's kernels for direct convolution, made at first use: few are where Winograd's suit."""

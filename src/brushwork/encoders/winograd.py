@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from brushwork.encoders.convolution import Padding
+
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity; with 2 instead of ½ an error is 1.4 times as large
 TILE, STRIDE = 6, 4  # an input tile of 6×6 begins every 4 pixels
 EVERYWHERE = 7  # the position, (1, 1) of 6×6, that the output's transform adds to all of a tile
@@ -57,19 +59,16 @@ def transform(weight: Tensor, dtype: torch.dtype = torch.float32) -> Kernels:
     return Kernels(matrices, matrices.mT.contiguous() if is_small else matrices.mT)
 
 
-def convolve(x: Tensor, kernels: Kernels, bias: Tensor, *, repeat: bool = False) -> Tensor:
-    """relu(conv2d(x, weight, bias, padding=1)) of (N, C, H, W); ``kernels`` by ``transform``.
-
-    Beyond the edges are zeros, or with ``repeat`` the edge itself.
-    """
-    return _WinogradReLU.apply(x, kernels, bias, repeat)  # pyright: ignore[reportReturnType]
+def convolve(x: Tensor, kernels: Kernels, bias: Tensor, *, padding: Padding = "zeros") -> Tensor:
+    """relu(conv2d(x, weight, bias)) of (N, C, H, W), padded by one; ``kernels`` by ``transform``."""
+    return _WinogradReLU.apply(x, kernels, bias, padding)  # pyright: ignore[reportReturnType]
 
 
 class _WinogradReLU(torch.autograd.Function):
     """Strip by strip; the backward pass is the adjoint of each of the three products."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernels: Kernels, bias: Tensor, repeat: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernels: Kernels, bias: Tensor, padding: Padding) -> Tensor:
         matrices = kernels.matrices
         height, width = x.shape[-2:]
         found = _empty_like(x, matrices.shape[2], height, width)
@@ -85,8 +84,8 @@ class _WinogradReLU(torch.autograd.Function):
             padded[0].zero_()
             for first, count in strips:
                 _fill(padded, rows_in, first - 1)
-                if repeat:
-                    _repeat(padded, first - 1, height, width)
+                if padding != "zeros":
+                    _extend(padded, rows_in, first - 1, wrap=padding == "wrap")
                 tiles = _tiles(padded, count, across, TILE).reshape(TILE**2, -1, x.shape[1])
                 output = _apply(before, tiles, matrices, after, bias)
                 place = _tiles(done, count, across, STRIDE)
@@ -94,7 +93,7 @@ class _WinogradReLU(torch.autograd.Function):
                 mine = rows_out[first : first + count * STRIDE]
                 mine.copy_(done[: len(mine), :width])
         ctx.save_for_backward(found)
-        ctx.turned, ctx.shape, ctx.repeat = kernels.turned, x.shape, repeat
+        ctx.turned, ctx.shape, ctx.padding = kernels.turned, x.shape, padding
         return found
 
     @staticmethod
@@ -120,8 +119,8 @@ class _WinogradReLU(torch.autograd.Function):
                 tiles = _tiles(masked, count, across, STRIDE).reshape(STRIDE**2, -1, matrices.shape[1])
                 output = _apply(before, tiles, matrices, after)
                 _overlap_add(added, output.view(TILE, TILE, count, across, channels))
-                if ctx.repeat:
-                    _gather(added, first - 1, height, width, count * STRIDE)
+                if ctx.padding != "zeros":
+                    _gather(added, rows_out, first - 1, count * STRIDE, wrap=ctx.padding == "wrap")
                 _empty(added, rows_out, first - 1, count * STRIDE)
         return found, None, None, None
 
@@ -146,26 +145,34 @@ def _fill(strip: Tensor, rows: Tensor, first: int) -> None:
     strip[end - first :].zero_()
 
 
-def _repeat(strip: Tensor, first: int, height: int, width: int) -> None:
-    """Repeat the edge of a picture (height, width) where a strip from its row ``first`` on goes beyond."""
-    outside, inside = _sides(strip, width)
-    outside.copy_(inside)
+def _extend(strip: Tensor, rows: Tensor, first: int, *, wrap: bool) -> None:
+    """Let (H, W, C) go on beyond its edges in a strip from its row ``first`` on, or begin anew there."""
+    height, width, _ = rows.shape
+    inner, ends = strip[:, 1 : width + 1], (-1, 0) if wrap else (0, -1)
     if first < 0:
-        strip[0] = strip[1]
+        inner[0] = rows[ends[0]]
     if first + len(strip) > height:
-        strip[height - first] = strip[height - first - 1]
+        inner[height - first] = rows[ends[1]]
+    outside, inside = _sides(strip, width)
+    outside.copy_(inside.flip(1) if wrap else inside)
 
 
-def _gather(strip: Tensor, first: int, height: int, width: int, done: int) -> None:
-    """The adjoint of ``_repeat``, of the rows that are ``done``; the next strip's first two come with it."""
-    if first < 0:
-        strip[1] += strip[0]
-    rows = done
-    if first + 1 + done >= height:
-        rows = height - first
-        strip[rows - 1] += strip[rows]
-    outside, inside = _sides(strip[:rows], width)
-    inside.add_(outside)
+def _gather(strip: Tensor, rows: Tensor, first: int, done: int, *, wrap: bool) -> None:
+    """The adjoint of ``_extend``, of the rows that are ``done``; the next strip's first two come with it."""
+    height, width, _ = rows.shape
+    below, is_last = height - first, first + 1 + done >= height
+    outside, inside = _sides(strip[: below + 1 if is_last else done], width)
+    inside.add_(outside.flip(1) if wrap else outside)
+    inner = strip[:, 1 : width + 1]
+    if first < 0 and wrap:
+        rows[-1] = inner[0]  # where it waits for the last strip
+    elif first < 0:
+        inner[1] += inner[0]
+    if is_last and wrap:
+        inner[below - 1] += rows[-1]
+        (inner[1] if first < 0 else rows[0]).add_(inner[below])
+    elif is_last:
+        inner[below - 1] += inner[below]
 
 
 def _sides(strip: Tensor, width: int) -> tuple[Tensor, Tensor]:

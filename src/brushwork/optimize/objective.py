@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from brushwork.encoders import VGG19
-from brushwork.encoders.convolution import fork
-from brushwork.encoders.vgg19 import Padding, Taker
+from brushwork.encoders.convolution import Padding, fork
+from brushwork.encoders.vgg19 import Taker
 from brushwork.events import Losses
 from brushwork.jobs import Settings
 from brushwork.losses import (

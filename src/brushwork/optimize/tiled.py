@@ -13,7 +13,7 @@ from torch import Tensor
 
 from brushwork.context import give_back_freed_memory
 from brushwork.encoders import VGG19
-from brushwork.encoders.vgg19 import Padding
+from brushwork.encoders.convolution import Padding
 from brushwork.events import Losses, drained
 from brushwork.jobs import Settings
 from brushwork.losses.content import content_scale
