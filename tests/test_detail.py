@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +22,7 @@ from brushwork.optimize import detail
 from brushwork.optimize.detail import PATCH, STRIDE, best_amount, examples_of, missing_detail
 from brushwork.optimize.engine import paint
 from brushwork.optimize.forecast import forecast
+from brushwork.optimize.objective import Objective, make_target
 from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale
 from brushwork.weights import Weights
@@ -205,6 +207,17 @@ def test_with_the_detail_a_clipped_picture_stays_in_range(
     events = paint(job, sources, VGG19(weights), CPU)
     (first,) = (e.kept for e in events if isinstance(e, Checkpoint) and (e.rung, e.step) == (1, 1))
     assert (float(first.min()) >= 0 and float(first.max()) <= 1) == clip
+
+
+@pytest.mark.parametrize("form", ["covariance", "gram", "w2", "sliced", "nearest"])
+def test_a_trial_has_the_losses_of_an_evaluation(weights: Weights, form: str) -> None:
+    """It does without the gradient, which is half the work."""
+    encoder, job = VGG19(weights), job_of(style_loss=form)
+    photo, painting, picture = (noise(48, 64, seed) for seed in range(3))
+    objective = Objective(encoder, make_target(encoder, job, photo, [painting], [1.0]), job)
+    trial, whole = objective.judge(picture), objective.evaluate(picture)
+    assert astuple(trial.losses) == pytest.approx(astuple(whole.losses), rel=1e-5)
+    assert not trial.gradient.any() and whole.gradient.any()
 
 
 def test_a_forecast_counts_the_trials() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 import reference as ref
 from brushwork.encoders import LAYERS, VGG19
-from brushwork.encoders.convolution import Padding
+from brushwork.encoders.convolution import Padding, framed
 from brushwork.encoders.vgg19 import smallest_side
 from brushwork.errors import InputError, WeightsError
 from brushwork.weights import Weights
@@ -187,6 +189,19 @@ def test_load_reads_the_installed_network(vgg: VGG19) -> None:
     loaded = VGG19.load(pooling="avg", dtype=torch.float64)
     assert (loaded.pooling, loaded.dtype) == ("avg", torch.float64)
     assert loaded.weights.sha256 == vgg.weights.sha256
+
+
+@pytest.mark.parametrize(("wrap", "mode"), [(False, "replicate"), (True, "circular")])
+@given(height=st.integers(1, 5), width=st.integers(1, 5))
+def test_a_frame_is_torchs_padding(height: int, width: int, wrap: bool, mode: str) -> None:
+    """And its gradient, at sides down to a single pixel."""
+    generator = torch.Generator().manual_seed(height)
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
+    pull = torch.randn(2, 3, height + 2, width + 2, dtype=torch.float64, generator=generator)
+    ours, theirs = framed(x, wrap=wrap), F.pad(x, (1, 1, 1, 1), mode=mode)
+    assert torch.equal(ours, theirs)
+    (expected,) = torch.autograd.grad(theirs, x, pull)
+    torch.testing.assert_close(torch.autograd.grad(ours, x, pull.clone())[0], expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

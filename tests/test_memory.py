@@ -221,10 +221,10 @@ def test_memory_that_runs_out_for_good_leaves_the_best_picture(
 ) -> None:
     swept = Fitted._sweep  # pyright: ignore[reportPrivateUsage]
 
-    def short(self: Fitted, image: Tensor, evaluation: int, begun: Any) -> Any:
+    def short(self: Fitted, image: Tensor, evaluation: int, begun: Any, gradient: bool) -> Any:
         if evaluation > 1:
             raise torch.OutOfMemoryError("no memory left")
-        return swept(self, image, evaluation, begun)
+        return swept(self, image, evaluation, begun, gradient)
 
     monkeypatch.setattr(Fitted, "_sweep", short)
     complaint = desk.stylize(json=None).complaint

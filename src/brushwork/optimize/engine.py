@@ -268,7 +268,8 @@ def _detailed(
     if amount is None:
         losses: list[float] = []
         for trial in AMOUNTS:
-            found = yield from fitted.evaluate(image.add(detail, alpha=trial), before.done)
+            mixed = image.add(detail, alpha=trial)
+            found = yield from fitted.evaluate(mixed, before.done, gradient=False)
             losses.append(found.losses.total)
         amount = best_amount(*losses)
     image = image.add(detail, alpha=amount)
