@@ -21,13 +21,14 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from brushwork.context import keep_freed_memory
+from brushwork.context import Context, keep_freed_memory
 from brushwork.encoders import VGG19
 from brushwork.feedforward.stylenet import StyleNet, StyleNetSettings
 from brushwork.fields import build
 from brushwork.painter import paint
 from brushwork.training.gan import Gan
 from brushwork.training.jobs import GanTrain, StyleNetTrain
+from brushwork.training.loop import learn
 from brushwork.training.perceptual import make_criterion
 from brushwork.training.stylenet import INPUTS, Stylise
 
@@ -42,15 +43,14 @@ def main() -> None:
     keep_freed_memory()
     options.batch = options.batch or {"gan": 512, "stylenet": 4}[options.task]
     dtype = getattr(torch, options.precision)
+    context = Context(torch.device("cpu"), dtype)
     if options.task == "gan":
         task, batch = Gan(GanTrain()), torch.rand(options.batch, 1, 28, 28)
     else:
         task, batch = stylenet(dtype), torch.rand(options.batch, 3, options.side, options.side)
 
-    def step() -> None:  # as the training loop does it
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            for part in task.steps:
-                part(batch)
+    def step() -> None:
+        learn(task, batch, 1, context)
 
     with FlopCounterMode(display=False) as counter:
         step()

@@ -53,7 +53,8 @@ def forecast(job: Stylize, scales: Sequence[Scale], plans: Sequence[Plan], a_pix
 
     def seconds(rung: int, scale: Scale, plan: Plan) -> float:
         # The target is measured once a scale, in about an evaluation.
-        trials = len(AMOUNTS) if job.style_detail and rung == 1 else 0
+        # Trials of the detail do without gradients, but not in tiles.
+        trials = len(AMOUNTS) / (1 if plan.tile else 2) if job.style_detail and rung == 1 else 0
         return (scale.steps + 1 + trials) * scale.height * scale.width * a_pixel * plan.cost
 
     rungs = enumerate(zip(scales, plans, strict=True))

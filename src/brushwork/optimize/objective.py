@@ -65,13 +65,13 @@ class Objective:
         gradient, terms = self._recorded(self.measure, image) if self._is_steady else self.measure(image)
         return Evaluation(Losses(*terms.tolist()), gradient)
 
-    def judge(self, image: Tensor) -> Evaluation:
-        """The losses with a gradient of 0, in less than half the time; what is recorded is replayed whole."""
+    def losses(self, image: Tensor) -> Losses:
+        """The losses alone, in half the time of ``evaluate``; what is recorded is replayed whole."""
         if self._is_steady:
-            return self.evaluate(image)
+            return self.evaluate(image).losses
         with torch.no_grad():
             terms = [float(term) for term in self.terms(image)]
-        return Evaluation(Losses(sum(terms), *terms), torch.zeros_like(image))
+        return Losses(sum(terms), *terms)
 
     def measure(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient and (total, content, style, variation) as a tensor, so that nothing waits for it."""
