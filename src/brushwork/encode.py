@@ -19,7 +19,7 @@ from brushwork.errors import InputError, MissingExtraError
 from brushwork.images import Picture, opened
 from brushwork.profiles import srgb_profile
 from brushwork.samples import exif_of
-from brushwork.strips import chunk, halved, png, rows_of
+from brushwork.strips import LEVEL, chunk, halved, png, rows_of
 
 Rounding = Literal["round", "truncate"]
 
@@ -176,7 +176,7 @@ def _levels(picture: Picture, bits: int, rounding: Rounding) -> NDArray[Any]:
 def _png(picture: Picture, job: str | None, quality: int, rounding: Rounding) -> bytes:
     import imagecodecs  # Pillow cannot write 16-bit colour
 
-    data = bytes(imagecodecs.png_encode(_levels(picture, picture.bits, rounding)))
+    data = bytes(imagecodecs.png_encode(_levels(picture, picture.bits, rounding), level=LEVEL))
     return data[:33] + _png_extras(picture, job) + data[33:]  # 33: the signature and IHDR, which come first
 
 
@@ -216,6 +216,7 @@ def _tiff_tags(picture: Picture) -> dict[str, Any]:
         "photometric": "rgb",
         "extrasamples": None if picture.alpha is None else ["unassalpha"],
         "compression": "zlib",
+        "compressionargs": {"level": LEVEL},
         "predictor": True,
         "metadata": None,
     }

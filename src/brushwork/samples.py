@@ -107,7 +107,8 @@ def _rgb(image: Image.Image, name: str) -> Samples:
         return split(np.asarray(image))
     if image.mode == "L":
         return Samples(np.asarray(image)[..., None], "L")
-    return Samples(np.asarray(image.convert("RGB")), "RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")  # which would copy
+    return Samples(np.asarray(image), "RGB")
 
 
 def _cmyk(image: Image.Image, name: str) -> Samples:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RGB, RGBA = 2, 6  # PNG's colour types
+LEVEL = 3
+"""Of zlib's 0 to 9. Ten paintings of 512 pixels: 4.58 MB in 0.40 s, at its usual 6 4.63 MB in 0.71 s; a
+smooth photo of 2048 pixels: 3.62 MB in 0.68 s and 3.27 MB in 1.92 s."""
 STRIP = 2**20  # bytes of a strip, about: what is worked on at a time
 
 Levels = NDArray[Any]
@@ -33,7 +36,7 @@ def png(
     kind = RGB if channels == 3 else RGBA
     header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     yield SIGNATURE + chunk(b"IHDR", header) + extras
-    deflate = zlib.compressobj(strategy=zlib.Z_FILTERED)
+    deflate = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED)
     step, above = channels * bits // 8, None
     for strip in strips:
         rows = np.ascontiguousarray(strip.astype(">u2") if bits == 16 else strip)

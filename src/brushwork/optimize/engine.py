@@ -56,7 +56,7 @@ def paint(
     sources = trimmed(job, sources)
     scales = scales_of(job, sources)
     plans = plans_of(job, sources, scales, context)
-    sources, restore = _coloured(job, _picked(job, sources, scales[-1]), scales[-1])
+    sources, restore = _coloured(job, _shrunk(job, sources, scales[-1]), scales[-1])
     if state:
         _check_state(state, scales)
     image = state.image if state else colour.project(job, _start(job, sources, scales[0], context))
@@ -96,31 +96,29 @@ def trimmed(job: Stylize, sources: Sources) -> Sources:
     return replace(sources, styles=styles)
 
 
-def _picked(job: Stylize, sources: Sources, scale: Scale) -> Sources:
-    """The pictures at the finest scale's size, when the job's filter picks pixels for a ladder."""
-    if not picks(job):
-        return sources
-    largest = max(job.style_scales)
+def _shrunk(job: Stylize, sources: Sources, scale: Scale) -> Sources:
+    """The pictures no larger than the finest scale needs them.
 
-    def picked(picture: Picture, size: tuple[int, int]) -> Picture:
+    Each scale would shrink all of a camera's pixels again: at 512 pixels 2 s of a photo of 12 megapixels.
+    A filter that picks pixels enlarges here too, so that the finest objective is the recipe's.
+    """
+
+    def shrunk(picture: Picture, size: tuple[int, int]) -> Picture:
+        smaller = math.prod(size) < picture.pixels[0, 0].numel()
+        if not (smaller or picks(job)):
+            return picture
         return replace(picture, pixels=resize(picture.pixels, *size, job.resize))
 
-    styles = [picked(s, style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
-    return replace(sources, content=picked(sources.content, (scale.height, scale.width)), styles=styles)
+    largest = max(job.style_scales)
+    styles = [shrunk(s, style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
+    return replace(sources, content=shrunk(sources.content, (scale.height, scale.width)), styles=styles)
 
 
 def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Callable[[Tensor], Tensor]]:
     """The pictures to work on, and what restores the colours of what comes of them."""
-
-    def shrunk(picture: Picture, height: int, width: int) -> Tensor:
-        # Colours are measured and changed where they are seen: not on all of a camera's pixels.
-        larger = height * width < picture.pixels[0, 0].numel() and colour.changes(job)
-        return resize(picture.pixels, height, width, job.resize) if larger else picture.pixels
-
-    photo = shrunk(sources.content, scale.height, scale.width)
+    photo = sources.content.pixels
     photo = periodic(fit(job, photo, scale.height, scale.width)) if job.tileable else photo
-    largest = max(job.style_scales)
-    paintings = [shrunk(s, *style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
+    paintings = [style.pixels for style in sources.styles]
     prepared = colour.prepare(job, photo, paintings, [style.weight for style in job.styles])
     styles = [replace(s, pixels=p) for s, p in zip(sources.styles, prepared.paintings, strict=True)]
     init = sources.init and replace(sources.init, pixels=colour.begin(job, sources.init.pixels))
