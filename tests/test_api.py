@@ -236,6 +236,13 @@ def test_importing_and_help_are_light(command: list[str] | None) -> None:
     python(program)
 
 
+def test_a_misspelt_file_is_told_before_torch_is_there(tmp_path: Path) -> None:
+    program = "import sys\nfrom brushwork.surfaces.cli import call\n"
+    program += f"assert call(['stylize', {str(tmp_path / 'nowhere.jpg')!r}, '--style', 'art.jpg']) == 2\n"
+    program += "assert 'torch' not in sys.modules"
+    python(program)
+
+
 @pytest.mark.slow
 def test_importing_does_nothing(tmp_path: Path) -> None:
     before = sorted(path.name for path in tmp_path.iterdir())

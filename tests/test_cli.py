@@ -157,6 +157,7 @@ def test_a_terminal_gets_a_bar(desk: Desk) -> None:
     os.close(leader)
     assert running.returncode == 0
     assert all(part.encode() in shown for part in ("48×36", "48 px, step 3/3, loss", "━"))
+    assert 0 < shown.index(b"starting") < shown.index("━".encode())
 
 
 def _read(leader: int) -> bytes:

@@ -16,7 +16,8 @@ from torch.nn.functional import avg_pool2d
 
 from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import InputError, MissingExtraError
-from brushwork.images import Picture, opened
+from brushwork.images import Picture
+from brushwork.inputs import opened
 from brushwork.profiles import srgb_profile
 from brushwork.samples import exif_of
 from brushwork.strips import LEVEL, chunk, halved, png, rows_of

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import BrushworkError, InputError, MissingExtraError
-from brushwork.images import Picture, composited, opened
+from brushwork.images import Picture, composited
+from brushwork.inputs import opened
 
 LARGE = 100_000_000  # pixels above which a picture is read shrunk, if no more than a part of it is needed
 SPARE = 2  # a picture is read at this many times the size that is needed: the job's own filter does the rest

@@ -1,12 +1,11 @@
 """Pictures as tensors: read from anything, resized by any of the usual methods."""
 
-import contextlib
 import io
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from brushwork.decode import Samples, check_size, decode, image_samples, reading
 from brushwork.errors import InputError
+from brushwork.inputs import opened
 from brushwork.profiles import to_srgb
 
 MAX_PIXELS = 250_000_000
@@ -118,22 +118,6 @@ def like_the_photo(pixels: Tensor, content: Picture) -> Picture:
     if alpha is not None:
         alpha = resize(alpha, pixels.shape[-2], pixels.shape[-1], "lanczos")
     return Picture(pixels, alpha, content.bits, content.dpi)
-
-
-@contextlib.contextmanager
-def opened(path: str | Path) -> Generator[IO[bytes]]:
-    """Open a file for reading; InputError says why when that fails."""
-    try:
-        with Path(path).open("rb") as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the spelling and the folder") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: a folder; name one picture in it") from error
-    except PermissionError as error:
-        raise InputError(f"{path}: no permission to read it; change that or copy it elsewhere") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); check the path") from error
 
 
 # -------------------------------------------------------------------------------------------- from samples

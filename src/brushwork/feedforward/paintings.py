@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from brushwork.images import Picture, Source, opened
+from brushwork.images import Picture, Source
+from brushwork.inputs import opened
 
 
 class Painting:

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 from brushwork.command import option_words, place_word
 from brushwork.errors import DivergedError, InputError, MemoryShortError, OutputError
-from brushwork.jobs import Stylize
+from brushwork.inputs import opened
+from brushwork.jobs import STARTS, Stylize
+from brushwork.styles import BUILTIN
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
-from brushwork.surfaces.terminal import say, tell
+from brushwork.surfaces.terminal import say, tell, waiting
 from brushwork.wanted import Wanted
 
 if TYPE_CHECKING:  # torch takes seconds
     from brushwork.events import Event
+    from brushwork.images import Sources
     from brushwork.outputs.run_folder import RunFolder, Saved
     from brushwork.outputs.writer import Writer
     from brushwork.surfaces.terminal import Watcher
@@ -26,18 +29,18 @@ if TYPE_CHECKING:  # torch takes seconds
 
 def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Saved | None = None) -> int:
     """Run a job in the terminal, or go on with a saved one: progress, files, JSON; returns the status."""
-    _load()
-    from brushwork.context import context_for, keep_freed_memory
+    for path in [] if saved else _files(job):
+        with opened(path):
+            pass  # a slip of the pen is told at once, not after torch's seconds
+    with waiting("starting", quiet=quiet):
+        _load()
+        photo, sources = _read(job, saved)
+    from brushwork.context import context_for
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.writer import Writer
-    from brushwork.runner import read_sources, run
+    from brushwork.runner import run
     from brushwork.surfaces.terminal import watcher
 
-    keep_freed_memory()
-    photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
-    if photo == b"":
-        raise InputError("standard input is empty: pipe the photo in, or name its file")
-    sources = read_sources(job, content=photo)
     ran, state = (saved.machine_job, saved.checkpoint) if saved else (job, None)
     with closing(Writer(job, wanted, sources, photo=photo, saved=saved)) as writer:
         if not _drain(run(ran, sources, state), writer, watcher(quiet=quiet)):
@@ -55,12 +58,30 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
     return DONE
 
 
+def _files(job: Stylize) -> list[str]:
+    """The files that a job reads pictures and networks from."""
+    named = [job.content, *(style.path for style in job.styles), job.init]
+    return [path for path in named if path not in ("-", *STARTS) and not BUILTIN.fullmatch(path)]
+
+
 def _load() -> None:
     """Import what takes seconds. Some of torch's imports swallow a Ctrl-C: it is noted, and raised after."""
     with interruptible() as interrupted:
         import_module("brushwork.outputs.writer")
     if interrupted:
         raise KeyboardInterrupt
+
+
+def _read(job: Stylize, saved: Saved | None) -> tuple[bytes | None, Sources]:
+    """The photo's file where it came from elsewhere than a path, and the job's pictures."""
+    from brushwork.context import keep_freed_memory
+    from brushwork.runner import read_sources
+
+    keep_freed_memory()
+    photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
+    if photo == b"":
+        raise InputError("standard input is empty: pipe the photo in, or name its file")
+    return photo, read_sources(job, content=photo)
 
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -69,6 +69,18 @@ Watcher = Silence[Event]
 def watcher(*, quiet: bool) -> Watcher:
     """What shows a painting, as ``suiting`` has it."""
     return suiting(Bar, Lines, quiet=quiet)
+
+
+@contextlib.contextmanager
+def waiting(what: str, *, quiet: bool) -> Generator[None]:
+    """A word that stands in a terminal until something begins: importing torch alone takes seconds."""
+    if quiet or not (sys.stderr and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def suiting(

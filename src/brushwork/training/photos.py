@@ -20,7 +20,8 @@ from torch import Tensor
 
 from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import BrushworkError, InputError, MissingExtraError
-from brushwork.images import Source, opened, read_picture, resize
+from brushwork.images import Source, read_picture, resize
+from brushwork.inputs import opened
 from brushwork.pairs import PICTURES
 from brushwork.training.datasets import Shuffled
 
