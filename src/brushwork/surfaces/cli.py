@@ -15,8 +15,10 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 import brushwork
 from brushwork.errors import BrushworkError, InputError
 from brushwork.fields import build
-from brushwork.jobs import Evaluate, Export, Settings, Stylize, Variations
+from brushwork.inputs import opened
+from brushwork.jobs import STARTS, Evaluate, Export, Settings, Stylize, Variations
 from brushwork.studio.options import Options as Studio
+from brushwork.styles import BUILTIN
 from brushwork.surfaces import gan, train
 from brushwork.surfaces.crowd import wait_politely
 from brushwork.surfaces.downloads import fetch_one
@@ -114,10 +116,20 @@ def _job(repeated: str | None, options: dict[str, Any]) -> Stylize:
     if repeated is None:
         needed = {"PHOTO": options.get("content"), "--style ART": options.get("styles")}
         require(needed, "brushwork stylize PHOTO --style ART")
-        return build(Stylize, options)
+        return _with_files(build(Stylize, options))
     from brushwork.outputs.provenance import repeat
 
-    return build(Stylize, repeat(Path(repeated), options))
+    return _with_files(build(Stylize, repeat(Path(repeated), options)))
+
+
+def _with_files(job: Stylize) -> Stylize:
+    """The job, if its files are there: a slip of the pen is told at once, not after torch's seconds."""
+    named = [job.content, *(style.path for style in job.styles), job.init]
+    for path in named:
+        if path not in ("-", *STARTS) and not BUILTIN.fullmatch(path):
+            with opened(path):
+                pass
+    return job
 
 
 def resume(

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from brushwork.command import option_words, place_word
 from brushwork.errors import DivergedError, InputError, MemoryShortError, OutputError
-from brushwork.inputs import opened
-from brushwork.jobs import STARTS, Stylize
-from brushwork.styles import BUILTIN
+from brushwork.jobs import Stylize
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say, tell, waiting
 from brushwork.wanted import Wanted
@@ -29,9 +27,6 @@ if TYPE_CHECKING:  # torch takes seconds
 
 def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Saved | None = None) -> int:
     """Run a job in the terminal, or go on with a saved one: progress, files, JSON; returns the status."""
-    for path in [] if saved else _files(job):
-        with opened(path):
-            pass  # a slip of the pen is told at once, not after torch's seconds
     with waiting("starting", quiet=quiet):
         _load()
         photo, sources = _read(job, saved)
@@ -56,12 +51,6 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
     elif not quiet:
         say(f"wrote {writer.name}")
     return DONE
-
-
-def _files(job: Stylize) -> list[str]:
-    """The files that a job reads pictures and networks from."""
-    named = [job.content, *(style.path for style in job.styles), job.init]
-    return [path for path in named if path not in ("-", *STARTS) and not BUILTIN.fullmatch(path)]
 
 
 def _load() -> None:
