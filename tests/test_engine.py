@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from brushwork.encode import to_image
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
-from brushwork.images import Picture, Sources, resize
+from brushwork.images import Method, Picture, Sources, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.optimize.engine import paint
 from brushwork.optimize.objective import balance, make_target, variation_weight
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
-from brushwork.runner import run
+from brushwork.runner import run, with_small_photo
 from brushwork.styles import Style
 from brushwork.weights import Weights
 from commands import PLAIN
@@ -722,3 +723,27 @@ def test_a_ladder_ends_at_the_recipes_own_objective(encoder: VGG19) -> None:
     )
     assert ladder.steps[1].losses.style == pytest.approx(again.steps[0].losses.style, rel=1e-4)
     assert alone.started.width == ladder.started.width == 64
+
+
+@pytest.mark.parametrize("resize_by", ["lanczos", "nearest"])
+@pytest.mark.parametrize("tileable", [False, True])
+def test_pictures_are_shrunk_once(
+    encoder: VGG19, photo: Tensor, painting: Tensor, resize_by: Method, tileable: bool
+) -> None:
+    """A camera's pixels give the picture that they give when the job's own filter has shrunk them."""
+    large, wide = resize(photo, 144, 192, "bicubic"), resize(painting, 192, 168, "bicubic")
+    options: dict[str, Any] = {"scales": COARSE_TO_FINE, "resize": resize_by, "tileable": tileable}
+    whole = seen(encoder, large, wide, **options)
+    job = job_of(**options)
+    sources = with_small_photo(job, Sources(Picture(large), [Picture(wide)]))
+    assert sources.content.pixels.shape == photo.shape
+    small = resize(wide, 64, 56, resize_by)
+    shrunk = Seen(paint(job, replace(sources, styles=[Picture(small)]), encoder, CPU))
+    assert torch.equal(whole.pixels, shrunk.pixels)
+
+
+def test_a_pass_sees_the_whole_photo(photo: Tensor) -> None:
+    """A network may paint larger than the result."""
+    sources = Sources(Picture(photo), [])
+    job = Stylize(content="photo", styles=(Style(path="builtin:1"),), engine="feedforward", size=32)
+    assert with_small_photo(job, sources) is sources

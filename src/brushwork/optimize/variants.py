@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from brushwork.encoders.vgg19 import check_size
-from brushwork.images import resize
+from brushwork.images import Picture, resize
 from brushwork.jobs import Settings
 from brushwork.optimize.scales import Scale, style_size
 
@@ -22,6 +23,17 @@ def fit(settings: Settings, pixels: Tensor, height: int, width: int) -> Tensor:
     Where that picks single pixels the coarse scales average them: see ``picks``.
     """
     return resize(pixels, height, width, "area" if picks(settings) else settings.resize)
+
+
+def shrunk(settings: Settings, picture: Picture, height: int, width: int) -> Picture:
+    """A picture no larger than the finest scale needs it, by the job's filter.
+
+    A filter that picks pixels enlarges here too, so that the finest objective is the recipe's.
+    """
+    smaller = height * width < picture.pixels[0, 0].numel()
+    if not (smaller or picks(settings)):
+        return picture
+    return replace(picture, pixels=resize(picture.pixels, height, width, settings.resize))
 
 
 def picks(settings: Settings) -> bool:
