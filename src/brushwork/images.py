@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -93,12 +92,12 @@ def resize(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
     planes = pixels.detach().to("cpu", torch.float32).flatten(0, 1)
     if method == "lanczos8":
         planes = planes.mul(255).round_().clamp_(0, 255).byte()
-
-    def resized(plane: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method]))
-
-    with ThreadPoolExecutor(3) as pool:  # a colour each: Pillow has one thread
-        result = torch.from_numpy(np.stack(list(pool.map(resized, planes.numpy()))))
+    # Not by three threads, which took two thirds of the time: their freed memory stayed with them, 0.1 GB.
+    resized = [
+        np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method]))
+        for plane in planes.numpy()
+    ]
+    result = torch.from_numpy(np.stack(resized))
     result = result.float().div_(255) if method == "lanczos8" else result.clamp_(0, 1)
     return result.unflatten(0, pixels.shape[:2]).to(pixels)
 
