@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
@@ -617,6 +617,17 @@ def test_filters_agree_with_pillows_8_bit_ones(method: Method, size: tuple[int, 
     assert result.shape == (1, 3, *size)
     assert np.abs(to_array(result) - expected).max() <= 1
     assert 0 <= float(result.min()) <= float(result.max()) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES, st.sampled_from(["lanczos", "bicubic"]))
+@example((33, 1, 60, 1), "lanczos")  # torch's own is wrong for a result one pixel wide
+def test_filters_are_pillows_in_float(sizes: tuple[int, int, int, int], method: Method):
+    height, width, new_height, new_width = sizes
+    pixels = noise(height, width, 3, 8)
+    plane = Image.fromarray(pixels[0, 1].numpy()).resize((new_width, new_height), FILTERS[method])
+    found = resize(pixels, new_height, new_width, method)[0, 1].numpy()
+    np.testing.assert_allclose(found, np.clip(np.asarray(plane), 0, 1), atol=2e-5)
 
 
 @pytest.mark.parametrize("size", [(30, 41), (90, 20), (1, 1), (200, 130)])

