@@ -736,10 +736,18 @@ def test_pictures_are_shrunk_once(
     whole = seen(encoder, large, wide, **options)
     job = job_of(**options)
     sources = with_small_photo(job, Sources(Picture(large), [Picture(wide)]))
-    assert sources.content.pixels.shape == photo.shape
+    assert sources.content.size == ((144, 192) if tileable else (48, 64))
     small = resize(wide, 64, 56, resize_by)
     shrunk = Seen(paint(job, replace(sources, styles=[Picture(small)]), encoder, CPU))
     assert torch.equal(whole.pixels, shrunk.pixels)
+
+
+def test_a_long_painting_is_as_long_at_every_scale(encoder: VGG19) -> None:
+    """At 194 pixels it has 16 rows, and 15 when it was shrunk to 777 before: the ladder reckons with that."""
+    options: dict[str, Any] = {"scales": {0.25: 1, 1.0: 1}, "steps": 2, "size": 777, "strength": 0.9}
+    options |= {"style_layers": {"block5_conv1": 1.0}, "content_layers": {"block1_conv1": 1.0}}
+    found = seen(encoder, flat(0.5, 100, 1000), torch.rand(1, 3, 160, 1999), **options)
+    assert [step.scale for step in found.steps] == [777, 777]
 
 
 def test_a_pass_sees_the_whole_photo(photo: Tensor) -> None:

@@ -144,7 +144,7 @@ def save_picture(
         raise InputError(f"cannot write {format}; use one of {', '.join(_WRITERS)}")
     if not 1 <= quality <= 100:
         raise InputError(f"quality {quality}; give 1 to 100")
-    height, width = picture.pixels.shape[-2:]
+    height, width = picture.size
     _check_size(format, height, width)
     if format in _LARGE_WRITERS and height * width > LARGE:
         _LARGE_WRITERS[format](picture, stream, job, rounding)
@@ -192,7 +192,7 @@ def _png_extras(picture: Picture, job: str | None) -> bytes:
 
 
 def _large_png(picture: Picture, stream: IO[bytes], job: str | None, rounding: Rounding) -> None:
-    height, width = picture.pixels.shape[-2:]
+    height, width = picture.size
     channels = 3 if picture.alpha is None else 4
     rows = rows_of(width, channels, 32)
     windows = (_window(picture, slice(top, top + rows), slice(None)) for top in range(0, height, rows))
@@ -237,7 +237,7 @@ def _large_tiff(picture: Picture, stream: IO[bytes], job: str | None, rounding: 
     """A picture in tiles and its halves, down to one tile: what a viewer shows of it from afar."""
     import tifffile
 
-    height, width = picture.pixels.shape[-2:]
+    height, width = picture.size
     halvings = 0
     while max(height, width) >> halvings > TILE and min(height, width) >> halvings > 1:
         halvings += 1
@@ -257,7 +257,7 @@ def _large_tiff(picture: Picture, stream: IO[bytes], job: str | None, rounding: 
 
 def _tiles(picture: Picture, rounding: Rounding) -> Iterator[NDArray[Any]]:
     """The levels of a picture tile by tile, so that they are never there as a whole."""
-    height, width = picture.pixels.shape[-2:]
+    height, width = picture.size
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             window = _window(picture, slice(top, top + TILE), slice(left, left + TILE))
@@ -266,7 +266,7 @@ def _tiles(picture: Picture, rounding: Rounding) -> Iterator[NDArray[Any]]:
 
 def _first_half(picture: Picture, rounding: Rounding) -> NDArray[Any]:
     """The levels at half the size; an odd last row or column is left out."""
-    height, width = (side // 2 for side in picture.pixels.shape[-2:])
+    height, width = (side // 2 for side in picture.size)
     channels = 3 if picture.alpha is None else 4
     result = np.empty((height, width, channels), f"uint{picture.bits}")
     for top in range(0, height, rows := rows_of(width, channels, 32)):

@@ -32,6 +32,11 @@ class Picture:
     bits: int = 8  # 8 or 16, the depth of the source
     dpi: tuple[float, float] | None = None  # across, down
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
 
 @dataclass(frozen=True)
 class Sources:

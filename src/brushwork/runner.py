@@ -22,7 +22,7 @@ from brushwork.optimize.engine import paint, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.plan import Plan
 from brushwork.optimize.scales import Scale, result_size
-from brushwork.optimize.variants import shrunk
+from brushwork.optimize.variants import shrunk, size_kept
 from brushwork.styles import is_network
 
 
@@ -91,10 +91,10 @@ def with_small_photo(job: Stylize, sources: Sources) -> Sources:
 
     A photo of 27 megapixels takes 324 MB; `draft` at 512 pixels took 1.69 GB with it and takes 1.35.
     """
-    if job.engine == "feedforward":
+    if job.engine == "feedforward" or job.tileable:  # whose sides are no longer the photo's in proportion
         return sources
-    size = result_size(job, sources.content.pixels.shape[-2:])
-    return replace(sources, content=shrunk(job, sources.content, *size))
+    size = size_kept(job, result_size(job, sources.content.size), sources.content.size)
+    return replace(sources, content=shrunk(job, sources.content, size))
 
 
 def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:

@@ -166,7 +166,7 @@ def paint(grid: Sequence[Cell], sources: Sources) -> Generator[Started | Swept |
 def _ladder(job: Stylize, sources: Sources) -> Sequence[Scale]:
     """A cell's scales; a network's pass is one step."""
     if job.engine == "feedforward":
-        return [Scale(*result_size(job, sources.content.pixels.shape[-2:]), 1)]
+        return [Scale(*result_size(job, sources.content.size), 1)]
     return scales_of(job, trimmed(job, sources))
 
 

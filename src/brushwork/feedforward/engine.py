@@ -83,7 +83,7 @@ def size_of(job: Stylize, sources: Sources) -> tuple[int, int]:
 
     One from pairs takes any size.
     """
-    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    height, width = result_size(job, sources.content.size)
     if min(height, width) < SMALLEST and not translates(job):
         raise InputError(f"the result would be {width}×{height}: the network needs {SMALLEST} pixels a side")
     return height, width

@@ -54,7 +54,7 @@ def paint(job: Stylize, sources: Sources, context: Context) -> Generator[Event]:
     if len(job.styles) > 1:
         raise InputError(f"--style {path} is a network of its own and cannot be blended: give it alone")
     network = read_unet(Path(path)).to(context.device)
-    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    height, width = result_size(job, sources.content.size)
     check(job, network.settings, (height, width), context)
     prepared = colour.prepare(job, resize(sources.content.pixels, height, width, job.resize), [], [])
     photo = prepared.photo

@@ -35,9 +35,9 @@ from brushwork.optimize.fitted import Fitted, plans_of
 from brushwork.optimize.objective import Evaluation
 from brushwork.optimize.optimizers import LBFGS, Optimizer, make_optimizer
 from brushwork.optimize.plan import Plan
-from brushwork.optimize.scales import Scale, ladder, style_size
+from brushwork.optimize.scales import Scale, ladder, result_size
 from brushwork.optimize.state import give, take
-from brushwork.optimize.variants import fit, shrunk, variant_sizes
+from brushwork.optimize.variants import fit, painting_kept, shrunk, size_kept, variant_sizes
 from brushwork.seams import periodic, resize_wrapped
 
 LARGE = 20_000_000  # pixels above which an evaluation is worth resuming in its middle
@@ -101,9 +101,9 @@ def _shrunk(job: Stylize, sources: Sources, scale: Scale) -> Sources:
 
     Each scale would shrink all of a camera's pixels again: at 512 pixels 2 s of a photo of 12 megapixels.
     """
-    largest = max(job.style_scales)
-    styles = [shrunk(job, s, *style_size(job, scale, s.pixels.shape[-2:], largest)) for s in sources.styles]
-    return replace(sources, content=shrunk(job, sources.content, scale.height, scale.width), styles=styles)
+    styles = [shrunk(job, style, painting_kept(job, scale, style.size)) for style in sources.styles]
+    photo = size_kept(job, (scale.height, scale.width), sources.content.size)
+    return replace(sources, content=shrunk(job, sources.content, photo), styles=styles)
 
 
 def _coloured(job: Stylize, sources: Sources, scale: Scale) -> tuple[Sources, Callable[[Tensor], Tensor]]:
@@ -124,20 +124,20 @@ def scales_of(job: Stylize, sources: Sources) -> list[Scale]:
     either, or a painting there.
     """
     layers = [*job.content_layers, *job.style_layers]
-
+    finest = Scale(*result_size(job, sources.content.size), 0)
+    paintings = [painting_kept(job, finest, style.size) for style in sources.styles]
     unpainted = job.strength == 0 and job.init in PHOTO_STARTS
 
     def fits(scale: Scale) -> bool:
         if unpainted:
             return False  # only the detail would be lost on the way
-        paintings = [variant_sizes(job, style.pixels.shape[-2:], scale) for style in sources.styles]
-        sides = (side for sizes in paintings for size in sizes for side in size)
+        sides = (s for painting in paintings for size in variant_sizes(job, painting, scale) for s in size)
         return min(scale.height, scale.width, *sides) >= smallest_side(layers)
 
-    scales = ladder(job, sources.content.pixels.shape[-2:], fits)
+    scales = ladder(job, sources.content.size, fits)
     check_size(scales[-1].height, scales[-1].width, layers)
-    for style, painting in zip(job.styles, sources.styles, strict=True):
-        for size in variant_sizes(job, painting.pixels.shape[-2:], scales[-1]):
+    for style, painting in zip(job.styles, paintings, strict=True):
+        for size in variant_sizes(job, painting, scales[-1]):
             check_size(*size, job.style_layers, style.path)
     return scales
 

@@ -35,7 +35,7 @@ def plans_of(job: Stylize, sources: Sources, scales: Sequence[Scale], context: C
 
 def sizes_of(sources: Sources, scale: Scale, context: Context) -> Sizes:
     """What a plan for a scale is made from."""
-    photo, paintings = sources.content.pixels.shape[-2:], [s.pixels.shape[-2:] for s in sources.styles]
+    photo, paintings = sources.content.size, [s.size for s in sources.styles]
     hands = Hands(len(context.devices), apart=context.device.type != "cpu")
     return Sizes(scale, photo, paintings, hands, context.dtype.itemsize)
 

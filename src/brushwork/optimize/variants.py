@@ -25,15 +25,24 @@ def fit(settings: Settings, pixels: Tensor, height: int, width: int) -> Tensor:
     return resize(pixels, height, width, "area" if picks(settings) else settings.resize)
 
 
-def shrunk(settings: Settings, picture: Picture, height: int, width: int) -> Picture:
-    """A picture no larger than the finest scale needs it, by the job's filter.
+def shrunk(settings: Settings, picture: Picture, size: tuple[int, int]) -> Picture:
+    """A picture of the size (height, width) that the finest scale needs, by the job's filter."""
+    if picture.size == size:
+        return picture
+    return replace(picture, pixels=resize(picture.pixels, *size, settings.resize))
+
+
+def size_kept(settings: Settings, needed: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
+    """Height and width at which a picture of such is kept: no larger than what the finest scale needs.
 
     A filter that picks pixels enlarges here too, so that the finest objective is the recipe's.
     """
-    smaller = height * width < picture.pixels[0, 0].numel()
-    if not (smaller or picks(settings)):
-        return picture
-    return replace(picture, pixels=resize(picture.pixels, height, width, settings.resize))
+    return needed if picks(settings) or math.prod(needed) < math.prod(picture) else picture
+
+
+def painting_kept(settings: Settings, finest: Scale, painting: tuple[int, int]) -> tuple[int, int]:
+    """``size_kept`` of a painting; sizes at coarser scales follow from it, a pixel off the painting's own."""
+    return size_kept(settings, style_size(settings, finest, painting, max(settings.style_scales)), painting)
 
 
 def picks(settings: Settings) -> bool:

@@ -19,7 +19,7 @@ from brushwork.wanted import Wanted
 def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
     """Raise OutputError for what is known not to be writable before the work starts."""
     _check_steps(job, wanted)
-    height, width = result_size(job, sources.content.pixels.shape[-2:])
+    height, width = result_size(job, sources.content.size)
     need = height * width * 8  # bytes of a 16-bit picture with alpha, uncompressed
     if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
         raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")

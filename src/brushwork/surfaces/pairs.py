@@ -110,7 +110,7 @@ def _photo(job: Stylize, photos: Photos, index: int) -> Picture:
     if job.engine == "feedforward":
         size_of(job, Sources(photo, []))
     else:
-        check_size(*result_size(job, photo.pixels.shape[-2:]), [*job.content_layers, *job.style_layers])
+        check_size(*result_size(job, photo.size), [*job.content_layers, *job.style_layers])
     return photo
 
 

@@ -90,7 +90,7 @@ def _draw(
 ) -> Tensor:
     tiles = [_tile(cell, painted.get(cell.number)) for cell in grid]
     originals = [picture.pixels for picture in (sources.content, *sources.styles)]
-    photo = sources.content.pixels.shape[-2:]
+    photo = sources.content.size
     heights, widths = zip(*(result_size(cell.job, photo) for cell in grid), strict=True)
     return poster(_labels(grid, axes), originals, tiles, (max(heights), max(widths)))
 
