@@ -20,12 +20,13 @@ from brushwork.encode import to_image
 from brushwork.encoders import VGG19
 from brushwork.errors import DivergedError, InputError
 from brushwork.events import Checkpoint, Event, Finished, Progress, Started
-from brushwork.images import Method, Picture, Sources, resize
+from brushwork.fields import build
+from brushwork.images import Method, Picture, Source, Sources, resize
 from brushwork.jobs import Settings, Stylize
 from brushwork.optimize.engine import paint
 from brushwork.optimize.objective import balance, make_target, variation_weight
 from brushwork.optimize.scales import Scale, ladder, result_size, style_size
-from brushwork.runner import run, with_small_photo
+from brushwork.runner import run, sources_of
 from brushwork.styles import Style
 from brushwork.weights import Weights
 from commands import PLAIN
@@ -735,7 +736,7 @@ def test_pictures_are_shrunk_once(
     options: dict[str, Any] = {"scales": COARSE_TO_FINE, "resize": resize_by, "tileable": tileable}
     whole = seen(encoder, large, wide, **options)
     job = job_of(**options)
-    sources = with_small_photo(job, Sources(Picture(large), [Picture(wide)]))
+    sources = sources_of(job, Picture(large), [Picture(wide)])
     assert sources.content.size == ((144, 192) if tileable else (48, 64))
     small = resize(wide, 64, 56, resize_by)
     shrunk = Seen(paint(job, replace(sources, styles=[Picture(small)]), encoder, CPU))
@@ -750,8 +751,19 @@ def test_a_long_painting_is_as_long_at_every_scale(encoder: VGG19) -> None:
     assert [step.scale for step in found.steps] == [777, 777]
 
 
-def test_a_pass_sees_the_whole_photo(photo: Tensor) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{"engine": "feedforward", "styles": "builtin:1"}, {"init": "feedforward"}, {"size": "original"}],
+)
+def test_a_photo_that_is_needed_whole_stays_so(photo: Tensor, options: dict[str, Any]) -> None:
     """A network may paint larger than the result."""
-    sources = Sources(Picture(photo), [])
-    job = Stylize(content="photo", styles=(Style(path="builtin:1"),), engine="feedforward", size=32)
-    assert with_small_photo(job, sources) is sources
+    job = build(Stylize, {"content": "photo", "styles": "art", "size": 32} | options)
+    styles: list[Source] = ["builtin:1"] if job.engine == "feedforward" else [Picture(photo)]
+    assert sources_of(job, Picture(photo), styles).content.size == (48, 64)
+
+
+def test_a_photo_that_is_nearly_too_long_is_painted(encoder: VGG19, painting: Tensor) -> None:
+    """It is 19.9 times as long as wide, its result for rounding 20.2 times."""
+    job = job_of(size=505, steps=1)
+    sources = sources_of(job, Picture(flat(0.5, 201, 4000)), [Picture(painting)])
+    assert Seen(paint(job, sources, encoder, CPU)).pixels.shape == (1, 3, 25, 505)

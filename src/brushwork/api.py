@@ -15,7 +15,7 @@ from brushwork.fields import build
 from brushwork.images import Picture, Source
 from brushwork.jobs import Stylize
 from brushwork.outputs import files
-from brushwork.runner import run, sources_of, with_small_photo
+from brushwork.runner import run, sources_of
 from brushwork.styles import Style
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def stylize(
     named = [{"path": _name(style), "weight": weight} for style, weight in pairs]
     job = build(Stylize, {"content": _name(content), "styles": named, **options})
 
-    sources = with_small_photo(job, sources_of(job, content, [style for style, _ in pairs]))
+    sources = sources_of(job, content, [style for style, _ in pairs])
     result = finished(run(job, sources))
     return Result(result.picture, result.losses, job)
 

@@ -21,7 +21,7 @@ from brushwork.jobs import STARTS, Stylize
 from brushwork.optimize.engine import paint, scales_of, trimmed
 from brushwork.optimize.fitted import plans_of
 from brushwork.optimize.plan import Plan
-from brushwork.optimize.scales import Scale, result_size
+from brushwork.optimize.scales import Scale, is_too_long, result_size
 from brushwork.optimize.variants import shrunk, size_kept
 from brushwork.styles import is_network
 
@@ -42,7 +42,7 @@ def run(
     """
     context = context_for(job)
     repeatable(exact=job.precision == "float32")
-    pictures = sources or with_small_photo(job, read_sources(job))
+    pictures = sources or read_sources(job)
     if job.engine == "feedforward":
         at_once = translate.paint if translate.translates(job) else paint_at_once
         yield from at_once(job, pictures, context)
@@ -54,17 +54,19 @@ def run(
     yield from paint(job, pictures, encoder, context, state)
 
 
-def read_sources(job: Stylize, *, content: bytes | None = None) -> Sources:
+def read_sources(job: Stylize, *, content: bytes | None = None, whole: bool = False) -> Sources:
     """Read the job's pictures; ``content`` is the photo's file when it came from elsewhere than a path.
 
     Raises InputError for one that cannot be read.
     """
     given = job.content if content is None else content
-    return sources_of(job, given, [style.path for style in job.styles])
+    return sources_of(job, given, [style.path for style in job.styles], whole=whole)
 
 
-def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sources:
+def sources_of(job: Stylize, content: Source, styles: Sequence[Source], *, whole: bool = False) -> Sources:
     """Read a job's pictures, each of ``styles`` unless it is a network's.
+
+    The photo is no larger than the job needs it, unless it is to be ``whole``, for other jobs too.
 
     The engine that paints at once looks at paintings only when it does not know them yet. Raises InputError
     for a picture that cannot be read.
@@ -83,18 +85,22 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source]) -> Sourc
         unread = [Painting(style, partial(read, needed=stroke)) for style in paintings]
         return Sources(read(content, size), Paintings(unread))
     init = None if job.init in STARTS else read(job.init, size)
-    return Sources(read(content, size), [read(style, stroke) for style in paintings], init)
+    photo = read(content, size)
+    return Sources(
+        photo if whole else _as_needed(job, photo), [read(style, stroke) for style in paintings], init
+    )
 
 
-def with_small_photo(job: Stylize, sources: Sources) -> Sources:
-    """A job's pictures, the photo no larger than the result: for whoever keeps them while it is painted.
+def _as_needed(job: Stylize, photo: Picture) -> Picture:
+    """A photo no larger than the result, since it is kept while that is painted.
 
-    A photo of 27 megapixels takes 324 MB; `draft` at 512 pixels took 1.69 GB with it and takes 1.35.
+    One of 27 megapixels takes 324 MB: `draft` at 512 pixels took 1.83 GB with it and takes 1.41. It stays as
+    it is where a network paints the start from its detail, and where rounding would make another shape of it.
     """
-    if job.engine == "feedforward" or job.tileable:  # whose sides are no longer the photo's in proportion
-        return sources
-    size = size_kept(job, result_size(job, sources.content.size), sources.content.size)
-    return replace(sources, content=shrunk(job, sources.content, size))
+    size = result_size(job, photo.size)
+    if job.init == "feedforward" or job.tileable or is_too_long(size):
+        return photo
+    return shrunk(job, photo, size_kept(job, size, photo.size))
 
 
 def divided(job: Stylize, context: Context) -> tuple[list[Scale], list[Plan]]:

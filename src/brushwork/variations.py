@@ -174,22 +174,32 @@ def _of_sheet(
     events: Generator[Event], cell: Cell, ladders: Sequence[Sequence[Scale]], number: int
 ) -> Generator[Started | Swept | Progress | Painted]:
     """One cell's events as part of the whole sheet's, whose cells have these scales each."""
-    scales, before = (list(chain.from_iterable(some)) for some in (ladders, ladders[:number]))
-    done, planned = (sum(scale.steps for scale in some) for some in (before, scales))
-    part = "cell" if len(scales) == len(ladders) else "scale"
+    before = ladders[:number]
+    done, planned, rungs = _evaluations(before), _evaluations(ladders), sum(map(len, before))
     for event in events:
         if isinstance(event, Finished):
             if not event.evaluations:
                 yield Swept(done + 1, 1, 1, {})  # a small picture's pass tells of no parts
             yield Painted(cell, event.picture.pixels)
         elif isinstance(event, Progress):
-            at, rung = done + event.evaluation, len(before) + event.rung
+            at, rung = done + event.evaluation, rungs + event.rung
             yield replace(event, evaluation=at, evaluations=planned, rung=rung)
         elif isinstance(event, Swept):
             yield replace(event, evaluation=done + event.evaluation)
         elif isinstance(event, Started) and not number:
-            evaluations = event.evaluations and planned  # a pass has none
-            yield replace(event, evaluations=evaluations, scales=scales, part=part)
+            yield _of_all(event, ladders)
+
+
+def _evaluations(ladders: Sequence[Sequence[Scale]]) -> int:
+    return sum(scale.steps for scale in chain.from_iterable(ladders))
+
+
+def _of_all(event: Started, ladders: Sequence[Sequence[Scale]]) -> Started:
+    """The first cell's beginning as the sheet's."""
+    scales = list(chain.from_iterable(ladders))
+    evaluations = event.evaluations and _evaluations(ladders)  # a pass has none
+    part = "cell" if len(scales) == len(ladders) else "scale"
+    return replace(event, evaluations=evaluations, scales=scales, part=part)
 
 
 def _with_start(job: Stylize, sources: Sources) -> Sources:

@@ -28,6 +28,11 @@ class Scale:
 MAX_ASPECT = 20
 
 
+def is_too_long(size: Sequence[int]) -> bool:
+    """Whether a photo of (height, width) is refused; a rounded size may be when the photo's own is not."""
+    return max(size) > MAX_ASPECT * min(size)
+
+
 def result_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
     """Height and width of the result for a photo of (height, width).
 
@@ -44,7 +49,7 @@ def _snapped(settings: Settings, side: int) -> int:
 
 def _plain_size(settings: Settings, photo: Sequence[int]) -> tuple[int, int]:
     height, width = photo
-    if max(photo) > MAX_ASPECT * min(photo):
+    if is_too_long(photo):
         raise InputError(f"the photo is {width}×{height}, longer than {MAX_ASPECT}:1: crop it first")
     whole = math.floor if settings.size_rounding == "floor" else round
     if settings.rows is not None:

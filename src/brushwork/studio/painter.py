@@ -31,12 +31,12 @@ class Painter:
         """Paint a job, or go on with it. Raises BrushworkError."""
         from brushwork.events import Finished, Progress
         from brushwork.outputs.writer import Writer
-        from brushwork.runner import read_sources, run, with_small_photo
+        from brushwork.runner import read_sources, run
 
         saved = self._saved(ticket)
         job = saved.job if saved else job_of(ticket, self.folder, self._machine)
         wanted = saved.wanted if saved else self._wanted(ticket)
-        sources = with_small_photo(job, read_sources(job))
+        sources = read_sources(job)
         painted = run(saved.machine_job if saved else job, sources, saved.checkpoint if saved else None)
         work = None
         with closing(Writer(job, wanted, sources, saved=saved)) as writer, closing(painted):

@@ -64,13 +64,13 @@ def _load() -> None:
 def _read(job: Stylize, saved: Saved | None) -> tuple[bytes | None, Sources]:
     """The photo's file where it came from elsewhere than a path, and the job's pictures."""
     from brushwork.context import keep_freed_memory
-    from brushwork.runner import read_sources, with_small_photo
+    from brushwork.runner import read_sources
 
     keep_freed_memory()
     photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
     if photo == b"":
         raise InputError("standard input is empty: pipe the photo in, or name its file")
-    return photo, with_small_photo(job, read_sources(job, content=photo))
+    return photo, read_sources(job, content=photo)
 
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:

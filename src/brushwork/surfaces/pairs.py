@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -44,29 +45,37 @@ def paint_pairs(job: Stylize, wanted: MakePairs, *, quiet: bool) -> int:
     # The photos come one by one; paintings and start are read once.
     sources = sources_of(job, torch.zeros(3, 16, 16), [style.path for style in job.styles])
     encoder = _encoder(job)
-    count, done = min(wanted.count or len(photos), len(photos)), 0
+    count = min(wanted.count or len(photos), len(photos))
     with interruptible() as interrupted:
-        for index, name in _shuffled(photos, job.seed):
-            if done == count:
-                break
+        pairs = islice(_pairs(job, photos, folder), count)
+        for done, (name, places, photo) in enumerate(pairs, 1):
             if interrupted:
                 say("interrupted; the same command goes on")
                 return INTERRUPTED
-            places = [folder / side / f"{name}.png" for side in ("inputs", "targets")]
-            if places[1].exists():  # written last
-                done += 1
-                continue
-            try:
-                photo = _photo(job, photos, index)
-            except BrushworkError as error:
-                say(f"left out: {photos.name(index)}: {error}")  # another takes its place
+            if photo is None:
                 continue
             _paint_pair(job, replace(sources, content=photo), encoder, places)
-            done += 1
             if not quiet:
                 say(f"{done} of {count}: {name}")
     say(f"wrote {folder}")
     return DONE
+
+
+def _pairs(
+    job: Stylize, photos: Photos, folder: Path
+) -> Iterator[tuple[str, Sequence[Path], Picture | None]]:
+    """Pairs by name, with their places and the photo, None where both are there.
+
+    A photo that cannot be painted is told; another takes its place.
+    """
+    for index, name in _shuffled(photos, job.seed):
+        places = [folder / side / f"{name}.png" for side in ("inputs", "targets")]
+        try:
+            photo = None if places[1].exists() else _photo(job, photos, index)  # written last
+        except BrushworkError as error:
+            say(f"left out: {photos.name(index)}: {error}")
+        else:
+            yield name, places, photo
 
 
 def _paint_pair(job: Stylize, sources: Sources, encoder: VGG19 | None, places: Sequence[Path]) -> None:

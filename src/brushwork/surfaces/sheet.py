@@ -36,7 +36,7 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     format_of(place)
     grid = cells(options, *axes, side=wanted.cell, stem=str(place.with_suffix("")))
     files.check_place(place, overwrite=wanted.overwrite)
-    sources = read_sources(grid[0].job)
+    sources = read_sources(grid[0].job, whole=True)  # other cells may have another filter
     check_format(place, *_draw(grid, {}, axes, sources).shape[-2:])
     painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
     _tell_problems(painted)

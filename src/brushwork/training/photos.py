@@ -226,7 +226,7 @@ def size_of(path: Path) -> tuple[int, int]:
         kind = kind_of(stream, str(path))
         if kind != "HEIF":
             return open_header(stream, kind).size
-    height, width = read_picture(path).pixels.shape[-2:]
+    height, width = read_picture(path).size
     return width, height
 
 
