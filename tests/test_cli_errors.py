@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from brushwork import encode, runner
+from brushwork.errors import OutputError
+from brushwork.outputs import files
 from commands import BRUSHWORK, Desk, Value, arguments, process
 
 Options = dict[str, Value]
@@ -230,12 +232,31 @@ def test_two_names_of_one_file_are_one_name(desk: Desk) -> None:
         told(desk, {"comparison": name, "overwrite": True}, "two outputs have the same name")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"output": "photo.png"},
+        {"preview": "./folder/../painting.png"},
+        {"comparison": "whole.jpg", "init": "whole.jpg"},
+        {"trace": "network.safetensors"},
+        {"trace": "own/trace.jsonl", "run_dir": "own"},
+    ],
+)
+def test_no_output_takes_the_place_of_what_the_run_reads(desk: Desk, options: Options) -> None:
+    told(
+        desk,
+        {**options, "overwrite": True},
+        "would take the place of ",
+        "which the run needs: give another name",
+    )
+
+
 def test_what_a_format_cannot_hold_is_known_before_the_work(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(encode._LONGEST, "WEBP", 47)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setitem(encode.LONGEST, "WEBP", 47)
     told(desk, {"output": "result.webp", "trace": "t.jsonl"}, "48 pixels a side", "write a PNG")
-    monkeypatch.setitem(encode._LONGEST, "WEBP", 60)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setitem(encode.LONGEST, "WEBP", 60)
     assert desk.stylize(output="result.webp").status == 0
     told(desk, {"comparison": "sheet.webp", "trace": "t.jsonl"}, "78 pixels a side")
     told(desk, {"high_pass": "edges.webp", "trace": "t.jsonl"}, "120 pixels a side")
@@ -257,16 +278,33 @@ def test_a_folder_is_no_output(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
-def test_a_trace_that_cannot_be_continued_loses_no_picture(desk: Desk) -> None:
-    complaint = desk.stylize(trace="/dev/full", json=None).complaint
-    assert "--trace /dev/full: No space left on device" in complaint
-    assert desk.picture("result.png").shape == (36, 48, 3) and "result.png" in complaint
+def test_a_trace_that_cannot_be_continued_costs_no_step(desk: Desk) -> None:
+    done = desk.stylize(trace="/dev/full")
+    assert done.json["evaluations"] == 3
+    assert done.err.count("no more lines in the trace (--trace /dev/full: No space left on device") == 1
 
 
 def test_a_long_name_is_written_all_the_same(desk: Desk) -> None:
     name = "x" * 250 + ".png"
-    assert desk.stylize(output=name).json["output"] == name
+    assert desk.stylize(output=name, record="steps", snapshot_every=1).json["output"] == name
     assert desk.picture(name).shape == (36, 48, 3)
+    assert Path("steps", f"{'x' * 55}_at_iteration_3.png").is_file()
+
+
+def test_numbered_pictures_that_cannot_be_written_cost_no_step(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = files.write
+
+    def refuse(path: Path, content: files.Content) -> None:
+        if path.parent.name == "steps":
+            raise OutputError(f"{path}: No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(files, "write", refuse)
+    done = desk.stylize(record="steps", snapshot_every=1)
+    assert done.json["evaluations"] == 3
+    assert done.err.count("no more numbered pictures (steps/result_at_iteration_1.png: No space") == 1
 
 
 def test_what_is_too_small_is_named(desk: Desk) -> None:
@@ -314,8 +352,11 @@ def test_progress_that_cannot_be_told_costs_no_picture(desk: Desk) -> None:
 def test_streams_that_are_closed(desk: Desk) -> None:
     def closed(stream: str, **options: Value) -> subprocess.CompletedProcess[bytes]:
         command = shlex.join([BRUSHWORK, *desk.line(overwrite=True, **options)])
-        return subprocess.run(["/bin/sh", "-c", f"{command} {stream}>&-"], capture_output=True, check=False)
+        close = f"{stream}<&-" if stream == "0" else f"{stream}>&-"
+        return subprocess.run(["/bin/sh", "-c", f"{command} {close}"], capture_output=True, check=False)
 
+    nothing = closed("0", content="-", output="result.png")
+    assert nothing.returncode == 2 and b"standard input is empty" in nothing.stderr
     assert closed("2", output="result.png").returncode == 0
     assert desk.picture("result.png").shape == (36, 48, 3)
     for options in ({"output": "result.png", "json": True}, {"output": "-"}):

@@ -11,6 +11,7 @@ import torch
 from brushwork import doctor, fetch, weights
 from brushwork.doctor import Finding, examine
 from brushwork.errors import WeightsError
+from brushwork.surfaces.terminal import table
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +135,9 @@ def test_a_look_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", broken)
     assert finding("cpu") == Finding("examination", "cpu", False, "failed: OSError: no such device")
     assert finding("embedded").ok
+
+
+def test_what_stands_in_brackets_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """rich would take it for markup."""
+    table([("pip install 'brushwork[heif]'",), ("result.[v2].png",)])
+    assert capsys.readouterr().out.splitlines()[1].strip() == "result.[v2].png"

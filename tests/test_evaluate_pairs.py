@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from brushwork import encode
 from brushwork.doctor import examine
 from brushwork.errors import InputError
 from brushwork.fetch import DOWNLOADS
@@ -124,6 +125,25 @@ def test_the_command_on_folders(
         assert picture.height > 2 * 190
     assert call(line) == 0
     assert "mean of 2 pairs" in capfd.readouterr().out
+
+
+def test_the_sheet_shows_as_many_rows_as_its_format_holds(
+    folders: Path,
+    weights_files: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(encode.LONGEST, "WEBP", 1100)
+    monkeypatch.setattr("brushwork.surfaces.evaluate.TALLEST", 600)
+    line = ["evaluate", "--content", str(folders / "photos"), "--style", str(folders / "art")]
+    line += [str(folders / "out"), *(f"--metric-weights={file}" for file in weights_files)]
+    sheet = folders / "s.webp"
+    assert call([*line, "--sheet", str(sheet)]) == 0
+    assert f"{sheet} shows the first 1 of 2 rows" in capfd.readouterr().err
+    with Image.open(sheet) as picture:
+        assert 190 < picture.height < 320
+    assert call([*line, "--csv", "-"]) == 2
+    assert "--csv and --sheet are files" in capfd.readouterr().err
 
 
 def test_labels_are_under_the_pictures_and_fit() -> None:

@@ -230,6 +230,11 @@ def test_other_deep_tiffs():
     )
 
 
+def test_a_raw_files_thumbnail_is_not_taken_for_the_photo():
+    with pytest.raises(InputError, match=r"raw file \(DNG\); develop it"):
+        read_picture(tiff(ramp(), extratags=[(50706, 1, 4, (1, 4, 0, 0))]))
+
+
 @pytest.mark.parametrize(
     ("unit", "resolution", "dpi"),
     [("centimeter", (40, 20), (101.6, 50.8)), ("inch", (300, 150), (300, 150)), ("none", (4, 3), None)],

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,15 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch:
         files.write(tmp_path / "a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_threads_write_files_whose_names_begin_alike(tmp_path: Path) -> None:
+    names = [f"{'holiday in the mountains of Switzerland, 20'}{number:02}.png" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        _ = list(pool.map(lambda name: files.write(tmp_path / name, name.encode() * 100_000), names))
+    assert {path.name: path.read_bytes()[:45] for path in tmp_path.glob("holiday*.png")} == {
+        name: name.encode()[:45] for name in names
+    }
 
 
 def test_too_little_space_is_named(tmp_path: Path) -> None:

@@ -234,6 +234,23 @@ def test_from_another_folder_every_output_is_named_in_full(desk: Desk, name: str
         assert getattr(located(saved).wanted, name) == str(desk.folder / "some/where.png")
 
 
+def test_two_runs_do_not_share_a_folder(desk: Desk, tmp_path: Path) -> None:
+    """Both asked before either had anything to keep."""
+    kept(desk)
+    saved = read_run(Path("kept"))
+    first, second = (RunFolder(tmp_path / "-o.run", Wanted(), None) for _ in range(2))
+    for folder in (first, second):
+        folder.check()
+    assert first.store("{}", saved.checkpoint, saved.memory)
+    assert first.command == f"brushwork resume {tmp_path}/-o.run"
+    assert not second.store("{}", saved.checkpoint, saved.memory)
+    assert "File exists" in second.trouble
+    second.finish()
+    assert first.holds_state
+    first.finish()
+    assert not first.path.exists()
+
+
 def test_a_quick_run_leaves_nothing(desk: Desk) -> None:
     assert desk.stylize(output="r.png").json["run_dir"] is None
     assert desk.outputs() == ["r.png"]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from brushwork import encode
 from brushwork.encode import read_job, to_array
 from brushwork.errors import InputError
 from brushwork.events import Progress, Started, Swept, Work
@@ -249,6 +250,16 @@ def test_json_and_the_file_carry_the_commands(desk: Desk) -> None:
     assert told["cells"][1]["command"].endswith("--strength 0.9 -o all-2.png")
     assert json.loads(read_job(Path("all.png")))["cells"] == told["cells"]
     assert "all.png is a sheet" in desk.call("stylize", "--from", "all.png", "-o", "x.png").complaint
+
+
+def test_commands_too_long_for_the_format_stay_out_of_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "LONGEST_EXIF", 300)
+    told = sheet(desk, "--across", "strength=0.3,0.9", "-o", "all.jpg")
+    assert told.status == 0, told.err
+    assert "the commands are not in the sheet: a job of" in told.err
+    assert told.out.count("brushwork stylize") == 2
+    with pytest.raises(InputError):
+        read_job(Path("all.jpg"))
 
 
 def test_metadata_can_be_left_out_and_the_name_is_derived(desk: Desk) -> None:

@@ -459,6 +459,21 @@ def test_a_download(server: str, serve: Serve, tmp_path: Path) -> None:
     assert downloaded("keras", cache=tmp_path / "new") == path
 
 
+def test_two_programs_fetch_the_same_file(server: str, serve: Serve, tmp_path: Path) -> None:
+    """The second is still at it when the first puts the file in its place, or takes it away."""
+    serve(Behaviour())
+    part, place = part_of(tmp_path), tmp_path / DOWNLOADS["keras"].file
+
+    def first_is_done(done: int, total: int | None) -> None:
+        if done == total:
+            part.replace(place)
+
+    assert fetch("keras", cache=tmp_path, url=server, progress=first_is_done).read_bytes() == PAYLOAD
+    place.unlink()
+    with pytest.raises(WeightsError, match="removed while it was downloaded; try again"):
+        fetch("keras", cache=tmp_path, url=server, progress=lambda *_: part.unlink(missing_ok=True))
+
+
 def test_a_size_that_the_server_does_not_say(server: str, serve: Serve, tmp_path: Path) -> None:
     serve(Behaviour(length=False))
     totals: set[int | None] = set()

@@ -263,6 +263,11 @@ def give_back_freed_memory(above: int = 2**20) -> None:
     is fetched anew is cleared by the system, which doubles the time of a tile.
     """
     _set_thresholds(above)
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Have glibc return to the system what is free now; what is freed later it keeps as before."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -40,6 +40,8 @@ def decode(stream: IO[bytes], name: str, max_pixels: int) -> Samples:
             return samples
         image = open_header(stream, kind)
         check_size(image.size, name, max_pixels)
+        if kind == "TIFF" and _DNG_VERSION in cast("TiffImagePlugin.TiffImageFile", image).tag_v2:
+            raise InputError(f"{name}: a camera's raw file (DNG); develop it and export it as TIFF or JPEG")
         if kind != "PNG":
             return image_samples(image, name)
         return _png(image, stream, name)
@@ -203,6 +205,7 @@ def _png_chunk(data: bytes, kind: bytes) -> bytes | None:
     return None
 
 
+_DNG_VERSION = 50706  # the tag of files whose first picture is a thumbnail
 _TIFF_SPACES: dict[int, tuple[Space, int]] = {0: ("L", 1), 1: ("L", 1), 2: ("RGB", 3), 5: ("CMYK", 4)}
 
 

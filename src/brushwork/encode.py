@@ -35,10 +35,15 @@ _FORMATS = {
     ".heic": "HEIF",
     ".heif": "HEIF",
 }
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536, "HEIF": 16_384}
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536, "HEIF": 16_384}
+LONGEST_EXIF = 65_533  # bytes, in a JPEG
 LARGE = 20_000_000  # pixels above which a PNG is written in strips, a TIFF in tiles and with its halves
 TILE = 256
 _PROGRAM = "brushwork"  # the PNG keyword, and EXIF's and TIFF's Software, by which a job is known as ours
+
+
+class RecordTooLongError(InputError):
+    """A format has no room for a picture's job."""
 
 
 def format_of(path: Path) -> str:
@@ -65,8 +70,8 @@ def check_format(path: Path, height: int, width: int) -> str:
 
 def _check_size(format: str, height: int, width: int) -> None:
     longest = max(height, width)
-    if longest > _LONGEST.get(format, longest):
-        raise InputError(f"{longest} pixels a side; {format} holds {_LONGEST[format]:,}, write a PNG or TIFF")
+    if longest > LONGEST.get(format, longest):
+        raise InputError(f"{longest} pixels a side; {format} holds {LONGEST[format]:,}, write a PNG or TIFF")
 
 
 def to_array(pixels: Tensor, *, bits: int = 8, rounding: Rounding = "round") -> NDArray[Any]:
@@ -287,8 +292,8 @@ def _jpeg(picture: Picture, job: str | None, quality: int, rounding: Rounding) -
     # The pixels already lie over white, so leaving the alpha out is compositing.
     image = to_image(picture.pixels, rounding=rounding)
     exif = _exif(picture, job)
-    if len(exif) > 65_533:
-        raise InputError(f"a job of {len(job or ''):,} characters exceeds JPEG's 64 kB; write a PNG")
+    if len(exif) > LONGEST_EXIF:
+        raise RecordTooLongError(f"a job of {len(job or ''):,} characters exceeds JPEG's 64 kB; write a PNG")
     options = {"dpi": picture.dpi} if picture.dpi else {}
     # Full chroma: halved, it frays the edges of saturated brush strokes.
     return _saved(image, "JPEG", quality=quality, subsampling=0, exif=exif, **options)

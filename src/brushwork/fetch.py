@@ -155,6 +155,15 @@ def fetch(
 
 
 def _fetch_from(url: str, target: Path, entry: Download, progress: Progress | None) -> Path:
+    try:
+        return _fetched(url, target, entry, progress)
+    except FileNotFoundError as error:
+        if target.is_file() and _intact(target, entry):
+            return target  # another program fetched the same file and was done first
+        raise WeightsError(f"{target}.part: removed while it was downloaded; try again") from error
+
+
+def _fetched(url: str, target: Path, entry: Download, progress: Progress | None) -> Path:
     part = target.with_name(target.name + ".part")
     _prepare(part)
     try:

@@ -118,6 +118,8 @@ def _reason(kind: type[Frozen], field: str, problem: Any) -> str:
     )
     if problem["type"] == "string_too_short":
         return "is empty"
+    if problem["type"] == "string_unicode":
+        return "is no UTF-8: rename the file"
     if problem["type"] != "string_pattern_mismatch":
         return message
     if field.endswith("_layers"):

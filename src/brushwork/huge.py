@@ -15,9 +15,17 @@ from brushwork.decode import kind_of, open_header, reading
 from brushwork.errors import BrushworkError, InputError, MissingExtraError
 from brushwork.images import Picture, composited
 from brushwork.inputs import opened
+from brushwork.samples import dpi_of, exif_of
 
 LARGE = 100_000_000  # pixels above which a picture is read shrunk, if no more than a part of it is needed
 SPARE = 2  # a picture is read at this many times the size that is needed: the job's own filter does the rest
+
+
+def _dpi(path: str | Path) -> tuple[float, float] | None:
+    """The dots per inch, which libvips makes up where a file does not tell."""
+    with opened(path) as stream, reading(str(path)):
+        image = open_header(stream, kind_of(stream, str(path)))
+        return dpi_of(image.info, exif_of(image))
 
 
 def pixels_of(path: str | Path) -> int:
@@ -61,4 +69,5 @@ def read_shrunk(path: str | Path, needed: int) -> Picture:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read ({reason}); copy or download it again") from error
     planes = torch.from_numpy(levels.copy()).permute(2, 0, 1)[None].float() / 255
-    return composited(planes[:, :3].expand(-1, 3, -1, -1), planes[:, 3:] if planes.shape[1] == 4 else None)
+    alpha = planes[:, 3:] if planes.shape[1] == 4 else None
+    return composited(planes[:, :3].expand(-1, 3, -1, -1), alpha, dpi=_dpi(path))

@@ -260,7 +260,7 @@ class Stylize(Settings):
         "FILE",
         default=None,
     )
-    max_pixels: int = option("refuse larger pictures", "N", default=250_000_000, ge=1)
+    max_pixels: int = option("refuse larger pictures that must be read whole", "N", default=250_000_000, ge=1)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -60,7 +60,11 @@ def pictures(name: str) -> list[Path]:
     path = Path(name)
     if not _is_folder(name):
         return [path]
-    inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    try:
+        found = list(path.iterdir())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: change that or copy it elsewhere") from error
+    inside = sorted(p for p in found if p.suffix.lower() in PICTURES and not p.name.startswith("."))
     if not inside:
         raise InputError(f"{path}: no pictures in this folder")
     return inside

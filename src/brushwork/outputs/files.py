@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import get_ident
 from typing import IO
 
 from brushwork.errors import OutputError
@@ -59,7 +60,8 @@ def write(path: Path, content: Content) -> None:
 
     Raises OutputError when it cannot be written; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")  # shortened: names end at 255 bytes
+    # Shortened, since names end at 255 bytes; two threads may write files whose names begin alike.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}-{get_ident()}.part")
     try:
         with temporary.open("wb") as file:
             _put(file, content)

@@ -12,8 +12,12 @@ from brushwork.images import Sources
 from brushwork.jobs import Stylize
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files, sheets
+from brushwork.outputs.provenance import inputs
 from brushwork.styles import is_network
 from brushwork.wanted import Wanted
+
+RUN_FILES = JOB, STATE, TRACE, PHOTO = "job.json", "checkpoint.safetensors", "trace.jsonl", "photo"
+"""What a run directory holds."""
 
 
 def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
@@ -24,13 +28,26 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
     if wanted.plot and Path(wanted.plot).suffix.lower() != ".png":
         raise OutputError(f"--plot {wanted.plot}: the curves are drawn as a .png")
     paths = _paths(wanted, place)
-    if len({path.resolve() for path in paths}) < len(paths):
+    if len(set(map(os.path.realpath, paths))) < len(paths):
         raise OutputError("two outputs have the same name: give each its own")
+    _check_apart(job, wanted, place, paths)
     for path in paths:
         files.check_place(path, overwrite=wanted.overwrite, need=need)
     _check_formats(wanted, place, height, width)
     if wanted.record and not is_film(wanted.record):
         _check_record_folder(Path(wanted.record), overwrite=wanted.overwrite, need=need)
+
+
+def _check_apart(job: Stylize, wanted: Wanted, place: Path | None, paths: list[Path]) -> None:
+    """Raise OutputError for an output in the place of a file that the job or its resumption reads."""
+    read = {os.path.realpath(name): name for name in inputs(job)}
+    if run := run_place(job, wanted, place):
+        read |= {os.path.realpath(run / name): str(run / name) for name in RUN_FILES}
+    for path in paths:
+        if name := read.get(os.path.realpath(path)):
+            raise OutputError(
+                f"{path} would take the place of {name}, which the run needs: give another name"
+            )
 
 
 def _check_formats(wanted: Wanted, place: Path | None, height: int, width: int) -> None:
@@ -88,9 +105,19 @@ def run_place(job: Stylize, wanted: Wanted, place: Path | None) -> Path | None:
         return Path(wanted.run_dir)
     if place is None:
         return Path("brushwork.run")
+    return place.with_name(_named(place.name, ".run"))
+
+
+def snapshot_name(place: Path | None, evaluation: int) -> str:
+    """The name of a picture in the folder of ``--record``."""
+    return _named(place.stem if place else "brushwork", f"_at_iteration_{evaluation}.png")
+
+
+def _named(stem: str, end: str) -> str:
+    """``stem`` and ``end``, shortened where that is too long a name."""
     # Names end at 255 bytes, of which a character takes up to four.
-    fits = len(os.fsencode(place.name)) < 250
-    return place.with_name(f"{place.name if fits else place.name[:60]}.run")
+    fits = len(os.fsencode(stem + end)) <= 255
+    return f"{stem if fits else stem[:55]}{end}"
 
 
 def default_output(job: Stylize) -> str:

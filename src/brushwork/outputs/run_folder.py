@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from brushwork.command import place_word
 from brushwork.errors import BrushworkError, InputError, OutputError
 from brushwork.events import Checkpoint, Losses
 from brushwork.fields import build
@@ -22,13 +24,13 @@ from brushwork.jobs import Stylize
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files
 from brushwork.outputs.pace import Pace
+from brushwork.outputs.places import JOB, PHOTO, STATE, TRACE
 from brushwork.outputs.provenance import fingerprint
 from brushwork.wanted import Wanted
 
 PLACES = (
     "output", "trace", "record", "grid", "plot", "comparison", "preview", "high_pass", "run_dir"
 )  # fmt: skip
-JOB, STATE, TRACE, PHOTO = "job.json", "checkpoint.safetensors", "trace.jsonl", "photo"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class RunFolder:
         self._wanted, self._photo = wanted, photo
         self._pace = Pace(wanted.checkpoint_every, at_once=wanted.run_dir is not None and not saved)
         self._is_begun = saved is not None
+        self._is_new = not (saved or path.exists())
         self._pending: list[bytes] = []  # lines of the trace that are not in the folder yet
         self._trace_length = len(saved.trace) if saved else 0
 
@@ -83,9 +86,7 @@ class RunFolder:
         if not self.path.is_dir():
             raise OutputError(f"{self.path} is a file: give --run-dir another name")
         if is_run(self.path) and not self._wanted.overwrite:
-            raise OutputError(
-                f"{self.path} holds an interrupted run: `brushwork resume {self.path}`, or --overwrite"
-            )
+            raise OutputError(f"{self.path} holds an interrupted run: `{self.command}`, or --overwrite")
         if not is_run(self.path) and any(self.path.iterdir()):
             raise OutputError(f"{self.path} holds other files: give an empty or a new folder")
 
@@ -97,6 +98,11 @@ class RunFolder:
     def holds_state(self) -> bool:
         """Whether there is something to go on from."""
         return self._is_begun and (self.path / STATE).is_file()
+
+    @property
+    def command(self) -> str:
+        """What to type to go on."""
+        return f"brushwork resume {shlex.quote(place_word(str(self.path)))}"
 
     @property
     def due(self) -> bool:
@@ -119,9 +125,8 @@ class RunFolder:
         """Make the folder and what does not change; ``record`` is what the picture carries."""
         if self._is_begun:
             return
-        self.path.mkdir(
-            exist_ok=True
-        )  # not the folders above: one that went away is not the result's any more
+        # One that has appeared since is another run's. Not the folders above: those that went away are gone.
+        self.path.mkdir(exist_ok=not self._is_new)
         remove(self.path, whole=False)
         if self._photo is not None:
             files.write(self.path / PHOTO, self._photo)
@@ -144,7 +149,7 @@ class RunFolder:
 
     def finish(self) -> None:
         """The run is done: remove the folder, unless the user gave it."""
-        if self._wanted.run_dir is None:
+        if self._wanted.run_dir is None and (self._is_begun or not self._is_new):
             remove(self.path)
 
 

@@ -20,7 +20,7 @@ from brushwork.jobs import Stylize
 from brushwork.optimize.engine import resize_between
 from brushwork.outputs import files, provenance, sheets
 from brushwork.outputs.film import Film
-from brushwork.outputs.places import check, default_output, is_film, run_place
+from brushwork.outputs.places import check, default_output, is_film, run_place, snapshot_name
 from brushwork.outputs.plot import CurvePoint, curve_of, loss_curves
 from brushwork.outputs.preview import Preview
 from brushwork.outputs.run_folder import Memory, RunFolder, Saved
@@ -63,6 +63,7 @@ class Writer:
         self._snapshots: list[Tensor] = []
         self._trace: Trace | None = None
         self._film: Film | None = None
+        self._pictures: Path | None = None  # the folder of ``--record``
         self._preview: Preview | None = None
         self._earlier = saved.memory.seconds if saved else 0.0
 
@@ -95,7 +96,8 @@ class Writer:
         if wanted.record and is_film(wanted.record):
             self._film = Film(event.width, event.height, event.evaluations)
         elif wanted.record:
-            files.make_folder(Path(wanted.record))
+            self._pictures = Path(wanted.record)
+            files.make_folder(self._pictures)
         if wanted.preview:
             self._preview = Preview(Path(wanted.preview), event.height, event.width)
         if saved:
@@ -155,7 +157,11 @@ class Writer:
             self._preview.show(self.latest if best is None else best, now=now)
         except OutputError as error:
             self._preview = None
-            self.notes.append(f"no more previews ({error}); the run goes on")
+            self._go_without("previews", error)
+
+    def _go_without(self, what: str, error: OutputError) -> None:
+        """What shows the work is not worth the work."""
+        self.notes.append(f"no more {what} ({error}); the run goes on")
 
     def _step(self, event: Progress) -> None:
         self._keep_best(event)
@@ -163,14 +169,22 @@ class Writer:
         if self.wanted.plot:
             self._curve.append(CurvePoint(event.evaluation, event.scale, event.losses))
         line = trace_line(event, self._earlier)
-        if self._trace:
-            self._trace.add(line)
+        self._add_to_trace(line)
         if self.folder:
             self.folder.add_line(line)
         if self._film:
             self._film.add(event.image, event.evaluation)
         if is_snapshot(self.job, event):
             self._snapshot(event.image, event.evaluation)
+
+    def _add_to_trace(self, line: bytes) -> None:
+        try:
+            if self._trace:
+                self._trace.add(line)
+        except OutputError as error:
+            self.close()
+            self._trace = None
+            self._go_without("lines in the trace", error)
 
     def _keep_best(self, event: Progress) -> None:
         # The losses were measured before the step, on the picture that came with the event before.
@@ -182,10 +196,13 @@ class Writer:
     def _snapshot(self, image: Tensor, evaluation: int) -> None:
         if self.wanted.grid:
             self._snapshots.append(sheets.small(image.detach().cpu().clamp(0, 1)))
-        if self.wanted.record and not is_film(self.wanted.record):
-            stem = self.place.stem if self.place else "brushwork"
-            path = Path(self.wanted.record) / f"{stem}_at_iteration_{evaluation}.png"
-            self._write_picture(path, image.detach().cpu().clamp(0, 1))
+        if self._pictures:
+            path = self._pictures / snapshot_name(self.place, evaluation)
+            try:
+                self._write_picture(path, image.detach().cpu().clamp(0, 1))
+            except OutputError as error:
+                self._pictures = None
+                self._go_without("numbered pictures", error)
 
     def finish(self) -> None:
         """Write the result and whatever shows how it came about."""

@@ -127,7 +127,10 @@ class Queue:
     # ------------------------------------------------------------------------------------- the one thread
 
     def _work(self) -> None:
+        from brushwork.context import keep_freed_memory, trim_memory
+
         while ticket := self._wait():
+            keep_freed_memory()  # a picture in tiles may have asked for the contrary
             began, going = time.monotonic(), self._going
             assert going is not None, "a job is done when it has its turn"
             try:
@@ -141,6 +144,8 @@ class Queue:
             else:
                 if state == "done" or not going.is_closing:
                     self._end(ticket, state, "", began)
+            if not self._open:
+                trim_memory()  # XX
 
     def _wait(self) -> Ticket | None:
         """The next job, when there is one; None when the studio closes."""

@@ -70,6 +70,9 @@ def call(arguments: list[str]) -> int:
         say("brushwork: interrupted")
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, MemoryError):
+            say("brushwork: memory ran out: close other programs, or give a smaller picture")
+            return YOUR_TURN
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             say(f"brushwork: {error.strerror}: free some space")
             return YOUR_TURN
@@ -218,6 +221,8 @@ def evaluate(
             fetch_one(name)
         if not results and not options.get("content"):
             return DONE
+    if shield(["-"])[0] in (csv_, sheet):
+        raise InputError("--csv and --sheet are files: give names (--json writes to standard output)")
     given = typed({"results": results or None, **options})
     needed = {
         "--content PHOTO": given.get("content"),

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from torch import Tensor
-
-from brushwork.encode import encode_picture, format_of
+from brushwork.encode import LONGEST, check_format, encode_picture, format_of
 from brushwork.errors import OutputError
 from brushwork.evaluation import (
     Row,
@@ -41,7 +39,8 @@ ART_NOTE = (
     f"FID of fewer than {FEATURES} pictures is too high: compare only sets of equal numbers."
 )
 ACROSS = 8  # pictures in a row of the sheet
-MAX_PAIRS = 100  # on the sheet: more make no picture that a program opens
+MAX_ROWS = 100  # of the sheet: more make no picture that a program opens
+TALLEST = 320  # pixels of a row, at most
 
 
 def show_scores(
@@ -52,7 +51,8 @@ def show_scores(
         raise OutputError(f"--csv and --sheet both want {sheet}: give each its own name")
     for name in filter(None, (csv_file, sheet)):
         files.check_place(Path(name), overwrite=overwrite)
-    kind = format_of(Path(sheet)) if sheet else ""
+    if sheet:
+        check_format(Path(sheet), 1, 1)
     pairs, strays = find_pairs(job.content, job.style, job.results)
     inception = art_network(job, pairs)
     rows = list(evaluate(job, Judge.load(job.metric_weights), pairs, inception))
@@ -67,7 +67,7 @@ def show_scores(
     if csv_file:
         files.write(Path(csv_file), _csv(rows))
     if sheet:
-        files.write(Path(sheet), encode_picture(Picture(sheet_of(rows)), kind))
+        _write_sheet(Path(sheet), rows)
 
 
 def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
@@ -133,13 +133,17 @@ def _csv(rows: Sequence[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def sheet_of(rows: Sequence[Row]) -> Tensor:
-    """One row for each of the first ``MAX_PAIRS`` pairs, names and scores under the pictures."""
+def _write_sheet(place: Path, rows: Sequence[Row]) -> None:
+    """Each pair's pictures in rows, names and scores under them, as many rows as the format holds."""
     lines: list[list[Cell]] = []
-    for found in list(by_pair(rows).values())[:MAX_PAIRS]:
+    for found in by_pair(rows).values():
         cells = [_cell(row) for row in found]
         lines += [cells[at : at + ACROSS] for at in range(0, len(cells), ACROSS)]
-    return labelled(lines)
+    kind = format_of(place)
+    room = min(MAX_ROWS, LONGEST.get(kind, MAX_ROWS * TALLEST) // TALLEST)
+    if lines[room:]:
+        say(f"{place} shows the first {room} of {len(lines)} rows")
+    files.write(place, encode_picture(Picture(labelled(lines[:room])), kind))
 
 
 def _cell(row: Row) -> Cell:

@@ -45,7 +45,8 @@ def paint(job: Stylize, wanted: Wanted, *, as_json: bool, quiet: bool, saved: Sa
             tell(writer.notes)
             say(_how_to_go_on(writer, stored=stored))
             return INTERRUPTED
-        writer.finish()
+        with _resumable(writer):
+            writer.finish()
     if as_json:
         write_standard_output(json.dumps(writer.summary(context_for(ran))).encode() + b"\n")
     elif not quiet:
@@ -67,7 +68,9 @@ def _read(job: Stylize, saved: Saved | None) -> tuple[bytes | None, Sources]:
     from brushwork.runner import read_sources
 
     keep_freed_memory()
-    photo = saved.photo if saved else sys.stdin.buffer.read() if job.content == "-" else None
+    # The stream is None where it was closed before we began.
+    piped = sys.stdin.buffer.read() if job.content == "-" and not saved and sys.stdin else b""
+    photo = saved.photo if saved else piped if job.content == "-" else None
     if photo == b"":
         raise InputError("standard input is empty: pipe the photo in, or name its file")
     return photo, read_sources(job, content=photo)
@@ -92,11 +95,8 @@ def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:
 def _rescuing(writer: Writer) -> Generator[None]:
     """When the work fails, save the best picture so far and say where it is."""
     try:
-        yield
-    except KeyboardInterrupt:
-        if writer.folder and writer.folder.holds_state:
-            say(_resume_line(writer.folder))
-        raise
+        with _resumable(writer):
+            yield
     except (DivergedError, MemoryShortError, OutputError) as error:
         if isinstance(error, DivergedError) and writer.folder:
             writer.folder.finish()  # resumed, it would go astray again
@@ -105,15 +105,26 @@ def _rescuing(writer: Writer) -> Generator[None]:
         raise type(error)(f"{error}; the best picture so far is in {writer.name}") from error
 
 
+@contextmanager
+def _resumable(writer: Writer) -> Generator[None]:
+    """When the work ends before its time, say how to go on from its last checkpoint."""
+    try:
+        yield
+    except (KeyboardInterrupt, OutputError):
+        if writer.folder and writer.folder.holds_state:
+            say(_resume_line(writer.folder))
+        raise
+
+
 def _resume_line(folder: RunFolder) -> str:
-    return f"go on: brushwork resume {shlex.quote(str(folder.path))}"
+    return f"go on: {folder.command}"
 
 
 def _how_to_go_on(writer: Writer, *, stored: bool) -> str:
     so_far = f"interrupted; the picture so far is in {writer.name}"
     if stored and writer.folder:
         return f"{so_far}\n{_resume_line(writer.folder)}"
-    job, name = writer.job, shlex.quote(writer.name) if writer.place else "FILE"
+    job, name = writer.job, shlex.quote(place_word(writer.name)) if writer.place else "FILE"
     again = f"--from {name}"  # repeats every option; without metadata they are the user's to repeat
     if writer.place is None or not writer.wanted.metadata:
         styles = option_words({"styles": [f"{style.path}:{style.weight:g}" for style in job.styles]})

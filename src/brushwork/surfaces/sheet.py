@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from brushwork.context import keep_freed_memory, process_seconds
-from brushwork.encode import check_format, encode_picture, format_of
+from brushwork.encode import RecordTooLongError, check_format, encode_picture, format_of
 from brushwork.events import Progress, Started, Swept
 from brushwork.fields import build
 from brushwork.images import Picture, Sources
@@ -39,14 +39,25 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     sources = read_sources(grid[0].job, whole=True)  # other cells may have another filter
     check_format(place, *_draw(grid, {}, axes, sources).shape[-2:])
     painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
+    if not painted and not is_whole:
+        raise KeyboardInterrupt  # an earlier sheet stays
     _tell_problems(painted)
     picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
-    record = json.dumps({"cells": report}) if wanted.metadata else None
-    files.write_or_rescue(place, encode_picture(picture, format_of(place), job=record))
+    record = json.dumps({"cells": report}, ensure_ascii=False) if wanted.metadata else None
+    files.write_or_rescue(place, _encoded(picture, format_of(place), record))
     _tell(place, report, as_json=as_json)
     if not quiet or not is_whole:
         say(f"wrote {place}" if is_whole else f"interrupted; the sheet so far is in {place}")
     return DONE if is_whole else INTERRUPTED
+
+
+def _encoded(picture: Picture, format: str, record: str | None) -> bytes:
+    """The sheet as a file, without its record where the format has no room for that."""
+    try:
+        return encode_picture(picture, format, job=record)
+    except RecordTooLongError as error:
+        say(f"the commands are not in the sheet: {error}")
+        return encode_picture(picture, format)
 
 
 def _tell_problems(painted: dict[int, Painted]) -> None:

@@ -46,7 +46,7 @@ class OneBar(Silence[Shown]):
         columns: list[Any] = [
             BarColumn(bar_width=BAR_WIDTH),
             TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=TIME_WIDTH)),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
         ]
         # An evaluation may take a minute; the speed is that of the last ten.
         self._bar = RichProgress(*columns, speed_estimate_period=600, console=Console(stderr=True))
@@ -140,10 +140,10 @@ class Bar(OneBar[Event]):
     def show(self, event: Event) -> None:
         """Move the bar."""
         if isinstance(event, Replanned):
-            self._bar.console.print(_less(event), highlight=False)
+            self._bar.console.print(_less(event), highlight=False, markup=False)
         elif isinstance(event, Started):
             self._work, self._started = Work(event), event
-            self._bar.console.print(_headline(event), highlight=False)
+            self._bar.console.print(_headline(event), highlight=False, markup=False)
             done = self._work.after(event.done)
             self._bar.update(self._task, total=self._work.total, completed=done, description="painting")
         elif isinstance(event, Swept) and self._work:
@@ -201,13 +201,16 @@ def table(rows: Iterable[tuple[str, ...]]) -> None:
     """Rows on stdout, without a frame; the last column wraps. Raises OutputError when that fails."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(Text, row))  # names and commands may hold what rich takes for markup
     for column in grid.columns:
         column.overflow = "fold"  # a long file name goes on below and is not cut
     try:
         Console(highlight=False).print(grid)
     except OSError as error:
         raise OutputError(f"standard output: {error.strerror}") from error
+    except UnicodeEncodeError as error:
+        raise OutputError(f"standard output: {error.reason}: set PYTHONIOENCODING=utf-8") from error
