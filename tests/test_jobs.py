@@ -585,3 +585,5 @@ def test_a_recipe_on_top_of_another_overrides_as_options_do(tmp_path: Path) -> N
     assert inherited == usual.model_copy(update={"tv_weight": 2.0, "recipe": inherited.recipe})
     assert on_top("keras-example", "steps = 7", optimizer="lbfgs").steps == 7
     assert on_top("keras-example", "[with.lbfgs]\nsteps = 9", optimizer="lbfgs").steps == 9
+    itself = on_top("keras-example", 'optimizer = "lbfgs"')
+    assert itself == usual.model_copy(update={"recipe": itself.recipe})

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from brushwork.errors import InputError
 from brushwork.training.pairings import PairCrops, match
-from brushwork.training.photos import Crops, middle, open_photos, random_crop, split
+from brushwork.training.photos import Crops, middle, open_photos, random_crop, set_aside, split
 
 
 def png(shade: int, size: tuple[int, int] = (40, 30)) -> bytes:
@@ -78,9 +78,41 @@ def test_a_hugging_face_data_set(folder: Path, tmp_path: Path) -> None:
     photos = open_photos(f"hf:{tmp_path / 'gaps'}")
     assert shade(photos.read(0, [1])) in (0, 10, 20, 30, 40, 50)
     assert "there is no picture in this row" in photos.troubles[0]
+    with pytest.raises(InputError, match="has no splits: leave @ out"):
+        open_photos(f"hf:{tmp_path / 'set'}@test")
+    datasets.DatasetDict({"test": rows}).save_to_disk(str(tmp_path / "parts"))
+    assert len(open_photos(f"hf:{tmp_path / 'parts'}@test")) == 6
+    with pytest.raises(InputError, match="no split 'train': give NAME@test"):
+        open_photos(f"hf:{tmp_path / 'parts'}")
     datasets.Dataset.from_dict({"label": [1]}).save_to_disk(str(tmp_path / "words"))
     with pytest.raises(InputError, match="no column of pictures: label"):
         open_photos(f"hf:{tmp_path / 'words'}")
+
+
+def test_what_a_system_keeps_about_files_is_no_photo(folder: Path, tmp_path: Path) -> None:
+    (folder / "._0.png").write_bytes(b"what macOS knows about 0.png")
+    assert len(open_photos(str(folder))) == len(open_photos(str(packed(folder, tmp_path / "p.tar")))) == 6
+
+
+def test_pictures_beside_a_tar_are_not_forgotten_silently(folder: Path) -> None:
+    packed(folder, folder.parent / "two.tar").rename(folder / "two.tar")
+    assert open_photos(str(folder)).troubles[0].startswith(f"6 pictures beside {folder / 'two.tar'}: ")
+
+
+@pytest.mark.parametrize("damaged", [1, 3, 6])
+def test_in_place_of_one_held_back_comes_one_that_was_to_be_learnt_from(folder: Path, damaged: int) -> None:
+    for path in sorted(folder.rglob("*.png"))[:damaged]:
+        path.write_bytes(path.read_bytes()[:-40])
+    photos = open_photos(str(folder))
+    numbers = [2, 3, 4, 5], [0, 1]
+    if damaged == 6:
+        with pytest.raises(InputError, match="none of the pictures can be read"):
+            set_aside(photos, numbers, photos.look, "pictures")
+        return
+    found = set_aside(photos, numbers, photos.look, "pictures")
+    assert [*found] == ([2, 1] if damaged == 1 else [3, 4])
+    assert all(torch.equal(picture, photos.read(number)) for number, picture in found.items())
+    assert len(photos.troubles) == damaged
 
 
 def test_what_cannot_be_read_is_listed_and_another_taken(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,18 @@ import torch
 from PIL import Image
 
 from brushwork.errors import InputError, OutputError
-from brushwork.events import Started, Swept, Work
+from brushwork.events import Checkpoint, Progress, Started, Swept, Work, finished
+from brushwork.fields import build
+from brushwork.jobs import Stylize
 from brushwork.optimize.optimizers import LBFGS, Adam
 from brushwork.optimize.scales import Scale
 from brushwork.optimize.state import give, take
+from brushwork.optimize.vault import Vault
 from brushwork.outputs import checkpoint
 from brushwork.outputs.pace import Pace
 from brushwork.outputs.run_folder import RunFolder, located, read_run
 from brushwork.runner import read_sources, run
+from brushwork.surfaces.terminal import Lines
 from brushwork.wanted import Wanted
 from commands import BRUSHWORK, Desk, Value, environment, process
 
@@ -414,6 +420,27 @@ def test_a_state_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     assert back == {name: state[name] for name in back}
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_state_may_be_gone_on_from_twice(desk: Desk, optimizer: str) -> None:
+    kept(desk, optimizer=optimizer)
+    saved = read_run(Path("kept"))
+    ends = [finished(run(saved.machine_job, read_sources(saved.job), saved.checkpoint)) for _ in range(2)]
+    assert torch.equal(ends[0].picture.pixels, ends[1].picture.pixels)
+
+
+def test_what_a_state_remembers_goes_to_disk_where_the_plan_wants_it() -> None:
+    one, other = LBFGS(), LBFGS(vault=Vault(on_disk=True))
+    for x in (torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.2)):
+        one.step(x, float((x**4).sum()), 4 * x**3)
+    state = take(one)
+    give(other, state, torch.device("cpu"))
+    before = state["pairs"]
+    pairs = other.stored()
+    assert len(pairs) == 2
+    for old, new in zip(before, pairs, strict=True):
+        assert all(torch.equal(a, b) and a.data_ptr() != b.data_ptr() for a, b in zip(old, new, strict=True))
+
+
 def test_optimisers_give_and_take_their_state() -> None:
     x = torch.randn(1, 3, 4, 4)
     one, other = LBFGS(), LBFGS()
@@ -477,6 +504,25 @@ def test_time_left_counts_pixels() -> None:
     work = Work(started)
     assert work.total == 30 / 4 + 10
     assert [work.after(n) for n in (0, 8, 30, 35)] == [0, 2, 7.5, 12.5]
+
+
+def test_trials_of_detail_are_no_progress(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In tiles: what is done never becomes less, and a resumed run begins with them."""
+    job = build(Stylize, {**desk.quick, "size": 96, "tile": 64, "scales": ["0.5", "1"], "style_detail": True})
+    lines, work, done = Lines(), None, 0.0
+    monkeypatch.setattr("brushwork.surfaces.terminal.LINE_EVERY", -1.0)
+    state: Checkpoint | None = None
+    for event in run(job):
+        work = Work(event) if isinstance(event, Started) else work
+        if work and isinstance(event, Swept | Progress):
+            now = work.during(event) if isinstance(event, Swept) else work.after(event.evaluation)
+            assert now >= done
+            done = now
+        if isinstance(event, Checkpoint) and event.rung == 0:
+            state = replace(event, optimizer=copy.deepcopy(event.optimizer))
+    assert state
+    for event in run(job, state=state):
+        lines.show(event)
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

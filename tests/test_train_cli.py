@@ -196,6 +196,41 @@ def test_a_disk_that_fills_leaves_the_last_checkpoint(studio: Studio) -> None:
 
 
 @pytest.mark.slow
+def test_a_disk_that_has_room_for_the_network_alone(studio: Studio) -> None:
+    def medium_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))  # a checkpoint has 144 kB
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    line = [*STYLENET, "--steps", "2", "--quiet", "-o", "net.safetensors"]
+    done = subprocess.run(
+        [BRUSHWORK, "train", "stylenet", "photos", *line],
+        env=environment(OMP_NUM_THREADS="1"), preexec_fn=medium_files, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr.decode()
+    assert b"checkpoint.safetensors: " in done.stderr
+    paint = ("stylize", "photos/0.png", "--engine", "feedforward", "--style", "net.safetensors", "--quiet")
+    assert studio.call(*paint, "-o", "painted.png").status == 0
+
+
+def test_what_could_not_begin_leaves_no_folder(studio: Studio) -> None:
+    style = ["--style", "painting.png", "-o", "n.safetensors"]
+    for line in (["nowhere"], ["photos", "--from", "nowhere.safetensors"]):
+        assert studio.call("train", "stylenet", *line, *style).complaint
+    assert studio.call("train", "paired", "nowhere", "targets", "-o", "n.safetensors").complaint
+    assert not Path("n.safetensors.run").exists()
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_without_the_network_that_it_began_with(studio: Studio) -> None:
+    usual = [*UNDECIDED, "--steps", "2"]
+    assert studio.paired("-o", "first.safetensors", usual=[*PAIRED, "--steps", "2"]).status == 0
+    assert studio.paired("--from", "first.safetensors", "-o", "net.safetensors", usual=usual).status == 0
+    Path("first.safetensors").unlink()
+    done = studio.call("train", "paired", "-o", "net.safetensors", "--resume", "--quiet")
+    assert done.status == 0, done.err
+
+
+@pytest.mark.slow
 def test_tensorboard_gets_losses_and_samples(studio: Studio) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -341,6 +376,9 @@ def test_make_pairs_paints_them_once(studio: Studio, network_file: Path) -> None
     places[1].unlink()
     assert studio.call("train", "make-pairs", "photos", *PAIRS, "--count", "3").status == 0
     assert [places[i].stat().st_mtime_ns == times[i] for i in range(3)] == [True, False, True]
+    slip = ["train", "make-pairs", "photos", "--style", "nowhere.png", "-o", "empty"]
+    assert "nowhere.png: no such file" in studio.call(*slip).complaint
+    assert not Path("empty").exists()
     other = studio.call("train", "make-pairs", "photos", *PAIRS, "--seed", "3").complaint
     assert "pairs holds pairs made with other options" in other
     complaint = studio.call("train", "make-pairs", "photos").complaint

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,22 @@ def test_the_command_line_trains_in_two_processes(bench: Bench) -> None:
     (told,) = [json.loads(row) for row in done.stdout.splitlines()]  # one process speaks
     assert told["epochs"] == 2
     assert bench.gan("train", "-o", "run", "--resume", "--epochs", "3", "--quiet").status == 0
+
+
+def test_ctrl_c_in_two_processes_keeps_what_was_learnt(bench: Bench) -> None:
+    """The launcher hands it to both; the first stores and the other says nothing."""
+    line = [BRUSHWORK, "gan", "train", *QUICK, "--epochs", "5000", "-o", "run"]
+    running = subprocess.Popen(
+        [*LAUNCH, *line], cwd=bench.folder, env=environment(OMP_NUM_THREADS="1"), stderr=subprocess.PIPE
+    )
+    until = time.monotonic() + 60
+    while not (bench.folder / "run" / "strip_000.png").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    told = running.communicate(timeout=60)[1].decode()
+    assert "interrupted; go on: brushwork gan train -o run --resume" in told
+    assert "this is our fault" not in told
+    assert load(bench.folder / "run" / "checkpoint.safetensors")["place"]["step"] > 0
 
 
 def test_a_style_network_is_trained_in_two_processes(tmp_path: Path, photo: Tensor, painting: Tensor) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from brushwork.encode import format_of, save_picture, to_image
 from brushwork.errors import InputError
@@ -81,6 +81,8 @@ def _pairs(styles: Any) -> list[tuple[Source, float]]:
 def _pair(style: Any) -> tuple[Source, float]:
     if isinstance(style, Style):
         return style.path, style.weight
+    if isinstance(style, tuple) and len(cast("tuple[Any, ...]", style)) != 2:
+        raise InputError("a style is a painting, or a painting and its weight: (art, 2.0)")
     return style if isinstance(style, tuple) else (style, 1.0)
 
 

@@ -119,6 +119,8 @@ def reading(name: str) -> Generator[None]:
     """Turn whatever a decoder raises on a damaged file into one InputError about ``name``."""
     try:
         yield
+    except MissingExtraError as error:
+        raise MissingExtraError(f"{name}: {error}") from error
     except (BrushworkError, MemoryError):
         raise
     except Image.DecompressionBombError as error:

@@ -32,11 +32,17 @@ def check_typed(
 
     ``look`` are the names of all settings of the look; an ``optimizer`` or ``init`` of None is not known yet.
     """
+    _check_color(explicit)
     if explicit.get("engine") == "feedforward":
         _check_pass(explicit, look)
     else:
         _check_optimizer(explicit, optimizer)
         _check_start(explicit, init)
+
+
+def _check_color(explicit: Mapping[str, Any]) -> None:
+    if explicit.get("color") == "style" and explicit.get("color_amount", 1) != 1:
+        raise ValueError("--color-amount is how far --color goes, and style changes no colours: leave it out")
 
 
 def _check_pass(explicit: Mapping[str, Any], look: Collection[str]) -> None:

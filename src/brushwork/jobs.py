@@ -136,7 +136,7 @@ class Settings(Frozen):
     epochs: int | None = option("with --steps-per-epoch: length instead of --steps", "N", default=None, ge=1)
     steps_per_epoch: int | None = option("evaluations an epoch", "N", default=None, ge=1)
     scales: Scales = option(
-        "coarse-to-fine: fraction of the size and its share of the steps, repeatable",
+        "coarse-to-fine: fraction of the largest, which is the size, and its share of the steps, repeatable",
         "F[:SHARE]",
         default={1.0: 1.0},
     )
@@ -298,6 +298,8 @@ class Stylize(Settings):
             raise ValueError(
                 f"--style {name} cannot be blended with another kind: several paintings can, or builtin:N"
             )
+        if self.weights:
+            raise ValueError(f"--weights is for paintings, and {name} is a network of its own: leave it out")
         if self.color in ("match", "histogram", "lock") and self.color_amount:
             raise ValueError(
                 f"--color {self.color} needs a painting's colours, which {name} has not: use content"

@@ -197,7 +197,7 @@ def _brush(
     names = settings.conditions
     ratio = learnt(strokes(job, (prepared.photo.shape[-2], prepared.photo.shape[-1]), settings))
     known = {"strength": job.strength, "stroke_size": math.log2(ratio)}
-    condition = torch.tensor([known.get(name, 0.0) for name in names]) if names else None
+    condition = torch.tensor([known.get(n, 0.0) for n in names], dtype=torch.float32) if names else None
     return Brush(key, settings, condition, opacity(job.strength) if "strength" in names else job.strength)
 
 
@@ -221,7 +221,7 @@ def _told(job: Stylize) -> str:
 
 def mixture(styles: Sequence[Style]) -> Tensor:
     """The weights of built-in styles, (26), that add up to 1. Raises InputError for a number above 25."""
-    weights = torch.zeros(embedded.STYLES)
+    weights = torch.zeros(embedded.STYLES, dtype=torch.float32)  # whatever the program's default
     for style in styles:
         found = BUILTIN.fullmatch(style.path)
         assert found is not None, "jobs check that styles are of one kind"
@@ -249,7 +249,7 @@ def _style_vector(job: Stylize, sources: Sources, prepared: colour.Prepared, key
 
 def blended(vectors: Sequence[Tensor], styles: Sequence[Style]) -> Tensor:
     """The mean (100) of style vectors (100) by their styles' weights."""
-    weights = torch.tensor([style.weight for style in styles])
+    weights = torch.tensor([style.weight for style in styles], dtype=torch.float32)
     return weights / weights.sum() @ torch.stack(list(vectors))
 
 

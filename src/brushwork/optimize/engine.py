@@ -237,6 +237,8 @@ def _scale(work: _Work, rung: int, before: _Kept, state: Checkpoint | None) -> _
     optimizer, amount = make_optimizer(job, fitted.vault, before.learnt), before.detail
     if state:
         give(optimizer, state.optimizer, image.device)
+        if isinstance(optimizer, LBFGS):
+            state.optimizer["pairs"] = optimizer.stored()  # who holds the state holds no second copy
     elif rung and job.style_detail:
         image, amount = yield from _detailed(work, rung, fitted, image, before)
     kept = yield from _descend(_Stage(work, rung, fitted, optimizer, before.done, amount), image, state)
@@ -259,7 +261,7 @@ def _detailed(
         losses: list[float] = []
         for trial in AMOUNTS:
             mixed = image.add(detail, alpha=trial)
-            found = yield from fitted.evaluate(mixed, before.done, gradient=False)
+            found = yield from fitted.evaluate(mixed, before.done + 1, gradient=False)
             losses.append(found.losses.total)
         amount = best_amount(*losses)
     image = image.add(detail, alpha=amount)

@@ -92,7 +92,8 @@ class Fitted:
             return Evaluation(self.objective.losses(image), torch.zeros_like(image))
         sweep = Returning(self.objective.sweep(image, begun))
         for state in sweep:
-            yield Swept(evaluation, state["done"], self.objective.steps, state)
+            # A trial comes before its evaluation: none of that is done.
+            yield Swept(evaluation, state["done"] if gradient else 0, self.objective.steps, state)
         return sweep.value
 
     def _step_down(self, limit: int) -> Generator[Replanned, None, bool]:

@@ -154,6 +154,11 @@ class LBFGS:
         change, bend = (each.ravel() for each in self.pairs[-1])
         return float(change @ bend) / float(bend @ bend) / len(bend)
 
+    def stored(self) -> list[Pair]:
+        """The pairs, once those that a state brought are where the plan wants them, as on disk."""
+        self.pairs = [(self.vault.keep(change), self.vault.keep(bend)) for change, bend in self.pairs]
+        return self.pairs
+
     def _remember(self, change: Tensor, bend: Tensor) -> None:
         # A pair without positive curvature would make the next direction point uphill. Told by the angle, not
         # by the curvature: that has the loss's unit, and a loss of large numbers lost every pair.

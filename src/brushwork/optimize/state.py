@@ -20,14 +20,16 @@ def take(optimizer: Any) -> dict[str, Any]:
 
 
 def give(optimizer: Any, state: dict[str, Any], device: torch.device) -> None:
-    """Set an optimiser's fields to what ``take`` gave, on ``device``; it may change the tensors in place.
+    """Set an optimiser's fields to what ``take`` gave, on ``device``.
 
-    Raises InputError when the fields are not the same, as after a change of the program.
+    Tensors that are fields themselves are copied: an optimiser changes them in place, and a state may be gone
+    on from twice. Raises InputError when the fields are not the same, as after a change of the program.
     """
     if set(_names(optimizer)) != state.keys():
         raise InputError("the optimiser's state is of another version of brushwork: start the job anew")
     for name, value in state.items():
-        setattr(optimizer, name, _to(value, device))
+        is_own = isinstance(value, Tensor)
+        setattr(optimizer, name, value.to(device, copy=True) if is_own else _to(value, device))
 
 
 def _names(optimizer: Any) -> list[str]:

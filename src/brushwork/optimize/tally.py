@@ -96,7 +96,9 @@ class MomentsTally:
 
     def go_on(self, state: dict[str, Any]) -> None:
         """Take up what another one had collected."""
-        self.sums = Moments(**state)
+        home = self._known.first.device
+        first, second = (in_float64(state[name], home) for name in ("first", "second"))
+        self.sums = Moments(state["weight"], first, second)
 
     def close(self) -> tuple[float, Pull]:
         """The loss, and a pull that is linear in a tile's features: (D + Dᵀ)·F + d."""
@@ -147,7 +149,8 @@ class NearestTally:
 
     def go_on(self, state: dict[str, Any]) -> None:
         """Take up what another one had collected."""
-        self.weight, self.total = state["weight"], state["total"]
+        self.weight = state["weight"]
+        self.total = in_float64(state["total"], self.target.vectors.device)
 
     def close(self) -> tuple[float, Pull]:
         """Nothing is known yet; the pull matches a tile's positions."""

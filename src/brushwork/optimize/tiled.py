@@ -213,7 +213,8 @@ def _gone_on(begun: dict[str, Any], tallies: dict[str, Tally], gradient: Tensor)
     """Let the tallies go on from a state; gives the gradient so far, ``gradient`` when it has none."""
     for name, tally in tallies.items():
         tally.go_on(begun["tallies"][name])
-    return gradient if begun["gradient"] is None else begun["gradient"].to(gradient)
+    # A copy: tiles are added to it.
+    return gradient if begun["gradient"] is None else begun["gradient"].to(gradient, copy=True)
 
 
 @torch.no_grad()

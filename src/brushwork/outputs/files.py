@@ -94,7 +94,7 @@ def _rescue(name: str, content: Content) -> str:
         write(place, content)
     except (OSError, OutputError):
         return "the temporary folder cannot take it either"
-    return f"the picture was saved as {place}"
+    return f"it was saved as {place}"
 
 
 def _put(file: IO[bytes], content: Content) -> None:

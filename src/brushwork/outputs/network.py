@@ -116,10 +116,11 @@ class NetworkFolder(TrainingFolder[Maker]):
         """Write the network and the rest. Raises OutputError when that fails."""
         step = self.finished.step if self.finished else 0
         told = _told(verdict) if verdict else None
+        # First of all: the disk may have room for it and not for a last checkpoint, three times as large.
+        files.write_or_rescue(self.place, task.to_bytes(self._about(step) | {"verdict": told}))
         super().finish(task)
         if told:
             files.write(self.path / VERDICT, json.dumps(told, indent=1).encode())
-        files.write_or_rescue(self.place, task.to_bytes(self._about(step) | {"verdict": told}))
         if self._board:
             self._board.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from brushwork.encode import check_format
@@ -40,14 +41,16 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
 
 def _check_apart(job: Stylize, wanted: Wanted, place: Path | None, paths: list[Path]) -> None:
     """Raise OutputError for an output in the place of a file that the job or its resumption reads."""
-    read = {os.path.realpath(name): name for name in inputs(job)}
-    if run := run_place(job, wanted, place):
-        read |= {os.path.realpath(run / name): str(run / name) for name in RUN_FILES}
-    for path in paths:
-        if name := read.get(os.path.realpath(path)):
-            raise OutputError(
-                f"{path} would take the place of {name}, which the run needs: give another name"
-            )
+    run = run_place(job, wanted, place)
+    apart(paths, [*inputs(job), *(str(run / name) for name in RUN_FILES if run)])
+
+
+def apart(outputs: Sequence[Path], read: Sequence[str]) -> None:
+    """Raise OutputError for an output in the place of a file that is ``read``."""
+    found = {os.path.realpath(name): name for name in read}
+    for path in outputs:
+        if name := found.get(os.path.realpath(path)):
+            raise OutputError(f"{path} would take the place of {name}, which is needed: give another name")
 
 
 def _check_formats(wanted: Wanted, place: Path | None, height: int, width: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -82,12 +83,20 @@ class TrainingFolder(ABC, Generic[Learnt]):
         self._curve: list[list[float]] = memory["curve"].tolist() if memory else []
         self._names: list[str] = memory.get("names", [])
         self._latest: Checkpoint | None = None
+        self._is_new = False
         self.finished: Finished | None = None
         self.started: Started | None = None
 
     def check(self) -> None:
         """Make the folder. Raises OutputError when it holds something that is not to be replaced."""
+        self._is_new = not self.path.exists()
         claim(self.path, resume=self._resume, overwrite=self._overwrite)
+
+    def abandon(self) -> None:
+        """The training could not begin: leave no empty folder behind."""
+        if self._is_new:
+            with contextlib.suppress(OSError):  # it is not empty
+                self.path.rmdir()
 
     def begin(self) -> None:
         """Write the job; what a replaced training left behind goes."""
@@ -243,7 +252,12 @@ def load_generator(path: Path) -> dict[str, Tensor]:
     place = path / GENERATOR if path.is_dir() else path
     if not place.is_file():
         raise InputError(f"{place} is missing: give the folder of a `brushwork gan train`")
-    state = checkpoint_file.load(place)
-    if state.get("network") != "dcgan-28":
-        raise InputError(f"{place}: holds no generator of `brushwork gan train`: give its folder")
+    try:
+        state = checkpoint_file.load(place)
+        if state.get("network") != "dcgan-28":
+            raise InputError(f"{place} holds another network")
+    except InputError as error:
+        raise InputError(
+            f"{place}: damaged, or no generator of `brushwork gan train`: give its folder"
+        ) from error
     return state["weights"]

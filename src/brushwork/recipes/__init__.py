@@ -77,5 +77,6 @@ def _parse(name: str, text: str, package: str) -> Recipe:
             raise InputError(f"recipe {name}: base {base!r} is none of {', '.join(names(package))}")
         below = read_recipe(base, package)
         inherited = {optimizer: merge(each, table) for optimizer, each in below.instead.items()}
-        instead, table = inherited | instead, merge(below.settings, table)
+        own = below.instead.get(str(table.get("optimizer")), {})
+        instead, table = inherited | instead, merge(merge(below.settings, own), table)
     return Recipe(name=name, settings=table, text=text, instead=instead, **about)

@@ -31,6 +31,8 @@ def _offer_work(desk: Desk) -> None:
     def paint(photo: str, paintings: list[str], options: dict[str, Any], request: gr.Request) -> str:
         """Accept a job of an upload and others; options are those of `brushwork stylize`. Returns its id."""
         with telling():
+            _check(list, paintings=paintings)
+            _check(dict, options=options)
             session = f"client {request.session_hash or ''}"
             return desk.paint(photo, paintings, options, owner=owner(request), session=session).id
 
@@ -41,11 +43,20 @@ def _offer_work(desk: Desk) -> None:
         the job, and of the network to paint with when it is done.
         """
         with telling():
+            _check(list, photos=photos)
+            _check(dict, options=options)
             session = f"client {request.session_hash or ''}"
             return desk.train(painting, photos, options, owner=owner(request), session=session).id
 
     for call in (upload, paint, train):
         api(call, api_name=call.__name__, concurrency_limit=8)
+
+
+def _check(kind: type, **given: object) -> None:
+    """Raise InputError for what a program sent that is of another kind."""
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            raise InputError(f"{name} should be a {kind.__name__}, not {type(value).__name__}")
 
 
 def _offer_jobs(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from gradio.components import Component
 
 from brushwork.errors import BrushworkError, InputError
 from brushwork.jobs import Stylize
+from brushwork.recipes import read_recipe
 from brushwork.studio import samples, stage
 from brushwork.studio.bench import RAW, TICK, Bench
 from brushwork.studio.controls import ADVANCED, MAIN, Control, asked, control, shown
@@ -20,6 +21,9 @@ from brushwork.studio.queue import OPEN
 from brushwork.studio.telling import SILENT, owner, sentence, telling
 
 NAMES = (*MAIN, *ADVANCED)
+KEPT = {"size", "strength", "seed", "stroke_size", "engine", "color_amount"}
+"""What stays when another recipe is chosen that does not say it: one compares looks of one size."""
+
 IMPRESSION = "A first impression. Paint makes the real picture"
 
 Found = tuple[str | None, str] | None
@@ -121,11 +125,13 @@ class Easel(Bench):
         return [self.taken.sample(name)]
 
     def _recipe(self, values: dict[Component, Any]) -> list[Any]:
-        """Show what a recipe says."""
-        recipe = values[self.controls[NAMES.index("recipe")]]
+        """Show what a recipe says; what it says nothing of, as size and seed, stays."""
+        now = {name: values[part] for name, part in zip(NAMES, self.controls, strict=True)}
         with telling():
-            same = usual(recipe)
-        return [recipe if name == "recipe" else shown(name, same[name]) for name in NAMES]
+            said = read_recipe(now["recipe"]).settings
+            same = usual(now["recipe"])
+        kept = {"recipe", *(KEPT - said.keys())}
+        return [now[name] if name in kept else shown(name, same[name]) for name in NAMES]
 
     def _asked(self, values: dict[Component, Any]) -> tuple[str, list[str], dict[str, Any]]:
         """The pictures' ids, and the options that differ from the recipe's."""

@@ -210,8 +210,8 @@ class Folder:
         files.write(path, json.dumps(record.model_dump()).encode())
 
 
-def checked(id: str) -> str:
+def checked(id: object) -> str:
     """An id as it came from outside. Raises InputError for anything else."""
-    if not ID.fullmatch(id):
+    if not isinstance(id, str) or not ID.fullmatch(id):
         raise InputError("it is not there any more")
     return id

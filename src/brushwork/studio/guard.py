@@ -30,6 +30,7 @@ CLOSED = (
 """Parts of Gradio that fetch from elsewhere (as ``file=http`` does) or that the page has no use for."""
 UPLOADS_A_MINUTE, FAILURES_A_MINUTE = 60, 10
 ROOM = 100_000  # bytes of a request beside the file in it
+FILES = 100  # of the largest, or more of smaller ones: each by itself is looked at by Gradio and by us
 CLIENTS = 4096  # addresses that are remembered
 
 
@@ -79,11 +80,11 @@ class Guard:
         if refused:
             await _refuse(send, *refused)
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, self._counted(receive, self._most(_path(scope))), send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and words of a refusal; None, with the user's name in the scope, when there is none."""
-        address, path = (scope.get("client") or ("",))[0], unquote(unquote(scope["path"])).lower()
+        address, path = (scope.get("client") or ("",))[0], _path(scope)
         if self._hosts and _host(headers.get("host", "")) not in self._hosts:
             return 403, "the studio does not answer to this name"
         origin = headers.get("origin", "")
@@ -112,9 +113,10 @@ class Guard:
 
     def _upload_refusal(self, address: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._max_bytes + ROOM:
-            return 413, f"more than {self._max_bytes // 1_000_000} MB: make the file smaller first"
-        if path.rstrip("/").endswith("/upload"):
+        most = self._most(path)
+        if not length.isdecimal() or int(length) > most:
+            return 413, f"more than {most // 1_000_000} MB: make the file smaller first"
+        if _is_upload(path):
             if self._uploads.is_over(address):
                 return 429, "too many uploads: wait a minute"
             self._uploads.count(address)
@@ -132,7 +134,11 @@ class Guard:
         same = hmac.compare_digest(password.encode(), known.encode())
         return name if kind.lower() == "basic" and same and known else None
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _most(self, path: str) -> int:
+        """The bytes that a request may have: the page sends the files that are dropped together in one."""
+        return (FILES if _is_upload(path) else 1) * self._max_bytes + ROOM
+
+    def _counted(self, receive: Receive, most: int) -> Receive:
         """Breaks off a body without a length that grows too large."""
         got = 0
 
@@ -140,9 +146,17 @@ class Guard:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if got > self._max_bytes + ROOM else message
+            return {"type": "http.disconnect"} if got > most else message
 
         return counted
+
+
+def _path(scope: Scope) -> str:
+    return unquote(unquote(scope["path"])).lower()
+
+
+def _is_upload(path: str) -> bool:
+    return path.rstrip("/").endswith("/upload")
 
 
 def _host(header: str) -> str:

@@ -145,7 +145,7 @@ class Queue:
                 if state == "done" or not going.is_closing:
                     self._end(ticket, state, "", began)
             if not self._open:
-                trim_memory()  # XX
+                trim_memory()  # a training's 4 GB would stay, and wait for nothing
 
     def _wait(self) -> Ticket | None:
         """The next job, when there is one; None when the studio closes."""
@@ -163,6 +163,9 @@ class Queue:
     def _end(self, ticket: Ticket, state: State, message: str, began: float) -> None:
         seconds = (ticket.seconds or 0) + time.monotonic() - began
         with self._news:
+            going = self._going
+            if state == "waiting" and going and going.stop.is_set() and not going.is_closing:
+                state = "stopped"  # it was asked for after the turn was given away
             if state != "waiting":
                 self._open.pop(ticket.id, None)
             self._keep(ticket, state=state, message=message, seconds=round(seconds, 1))

@@ -72,8 +72,8 @@ class Sketches:
 
 def _quick(job: Stylize) -> Stylize:
     """The same look in one pass, as far as a network knows it: its strength goes twice as far."""
-    if job.engine == "feedforward":
-        return job
     size = SIZE if job.size == "original" else min(SIZE, job.size)
+    if job.engine == "feedforward":
+        return job.model_copy(update={"size": size, "rows": None})
     changes = {"engine": "feedforward", "strength": min(1.0, 2 * job.strength), "size": size, "rows": None}
     return job.model_copy(update=changes | {"init": "content", "tile": None, "precision": "auto"})

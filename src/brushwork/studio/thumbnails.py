@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from brushwork.decode import open_header
 from brushwork.outputs import files
 
 SIDE = 512  # pixels
@@ -14,8 +15,8 @@ SIDE = 512  # pixels
 
 def shrink(picture: Path, place: Path) -> None:
     """Write a picture's small version. Raises OutputError when that fails."""
-    with Image.open(picture) as image:
-        small = image.convert("RGB")
+    with picture.open("rb") as stream:  # Image.open has a limit, which our own pictures may exceed
+        small = open_header(stream, "PNG").convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     small.save(stream := io.BytesIO(), "WEBP", quality=85)
     files.write(place, stream.getvalue())

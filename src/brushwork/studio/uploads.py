@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,9 @@ def receive(folder: Folder, file: Path, name: str, *, owner: str, max_bytes: int
 
 def _decoded(file: Path, thumbnail: Path, name: str, max_pixels: int) -> dict[str, Any]:
     """What the decoding process says of a file."""
-    command = [sys.executable, "-m", "brushwork.studio.decoding", str(file), str(thumbnail), str(max_pixels)]
+    # -P: without it modules of the folder that the studio was started in come first.
+    program = [sys.executable, "-P", "-m", "brushwork.studio.decoding"]
+    command = [*program, str(file), str(thumbnail), str(max_pixels)]
     with AT_ONCE:
         try:
             ended = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
@@ -51,6 +54,7 @@ def _decoded(file: Path, thumbnail: Path, name: str, max_pixels: int) -> dict[st
     try:
         found: dict[str, Any] = json.loads(ended.stdout)
     except ValueError as error:
+        logging.getLogger(__name__).warning("decoding ended so: %s", ended.stderr.decode(errors="replace"))
         raise InputError(f"{name} cannot be read: export it again, as PNG or JPEG") from error
     if "error" in found:
         raise InputError(found["error"].replace("this file", name).partition(", or allow")[0])

@@ -26,6 +26,7 @@ from brushwork.surfaces.options import (
     Json,
     Overwrite,
     Quiet,
+    is_dash,
     of_model,
     require,
     shield,
@@ -187,7 +188,7 @@ def sheet(
     wanted = build(Variations, of_model(Variations, given))
     needed = {"PHOTO": given.get("content"), "--style ART": given.get("styles")}
     require(needed, "brushwork sheet PHOTO --style ART -o SHEET.png")
-    if photo == shield(["-"])[0]:
+    if is_dash(photo):
         raise InputError("standard input cannot be read again by a cell's command: give a file")
     from brushwork.surfaces.sheet import paint_sheet
 
@@ -221,7 +222,7 @@ def evaluate(
             fetch_one(name)
         if not results and not options.get("content"):
             return DONE
-    if shield(["-"])[0] in (csv_, sheet):
+    if is_dash(csv_) or is_dash(sheet):
         raise InputError("--csv and --sheet are files: give names (--json writes to standard output)")
     given = typed({"results": results or None, **options})
     needed = {
@@ -262,6 +263,8 @@ def styles(
     """List the styles of --engine feedforward; with -o show PHOTO in each of the built-in ones."""
     if photo is not None and output is None:
         raise InputError("the sheet's name is missing: brushwork styles PHOTO -o SHEET.png")
+    if is_dash(photo) or is_dash(output):
+        raise InputError("PHOTO and SHEET.png are files: give names")
     from brushwork.surfaces.styles import draw_styles, list_styles
 
     if output is None:
@@ -330,6 +333,8 @@ def demo(
     quiet: Quiet = False,
 ) -> int:
     """Paint a photo that ships with scikit-image in three styles that Brushwork paints itself."""
+    if is_dash(output):
+        raise InputError("-o DIR is a folder: give its name")
     from brushwork.surfaces.demo import paint_demo
 
     return paint_demo(Path(output), overwrite=overwrite, quiet=quiet)

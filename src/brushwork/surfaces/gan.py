@@ -19,7 +19,6 @@ from brushwork.surfaces.train import resumed
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 
 if TYPE_CHECKING:  # torch takes seconds
-    from brushwork.training.gan_runner import GanRun
     from brushwork.training.processes import Processes
     from brushwork.training.scoring import Scored
 
@@ -58,12 +57,13 @@ def train(
 
 def _train(job: GanTrain, wanted: TrainingFiles, *, as_json: bool, quiet: bool) -> int:
     from brushwork.context import keep_freed_memory
+    from brushwork.surfaces.progress import take_leave
     from brushwork.training.processes import processes
 
     keep_freed_memory()
     together = processes(job.device)
     status = _train_together(job, wanted, together, as_json=as_json, quiet=quiet)
-    together.close()  # not after an error: the others wait for sums then, and the launcher ends them
+    take_leave(together, status)
     return status
 
 
@@ -72,15 +72,20 @@ def _train_together(
 ) -> int:
     from brushwork.outputs.files import write_standard_output
     from brushwork.outputs.training import GanFolder, saved_state
-    from brushwork.surfaces.progress import drain
+    from brushwork.surfaces.progress import drain, help_along
     from brushwork.training.gan_runner import run_gan
 
     state = saved_state(Path(wanted.output or "")) if wanted.resume else None
     folder = GanFolder(job, wanted, state)
-    if together.rank:  # helps the first one, which writes
-        return _help(run_gan(job, state, look_every=wanted.film_every, together=together))
-    folder.check()
-    run = run_gan(job, state, look_every=wanted.film_every, together=together)
+    if not together.rank:
+        folder.check()
+    try:
+        run = run_gan(job, state, look_every=wanted.film_every, together=together)
+    except BaseException:
+        folder.abandon()
+        raise
+    if together.rank:
+        return help_along(run.events)
     for trouble in run.troubles:
         say(f"left out: {trouble}")
     folder.begin()
@@ -98,13 +103,6 @@ def _train_together(
     elif not quiet:
         say(f"wrote {folder.path}")
     return DONE
-
-
-def _help(run: GanRun) -> int:
-    """Take part in a training that another process writes."""
-    for _ in run.events:
-        pass
-    return 0
 
 
 def sample(

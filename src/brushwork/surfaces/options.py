@@ -106,6 +106,11 @@ def shield(arguments: list[str]) -> list[str]:
     return [_SHIELDED if argument == "-" else argument for argument in arguments]
 
 
+def is_dash(text: str | None) -> bool:
+    """Whether ``-`` was typed, of a value that does not go through ``typed``."""
+    return text == _SHIELDED
+
+
 def typed(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were typed."""
     return {name: _unshielded(value) for name, value in options.items() if value is not None}

@@ -41,10 +41,10 @@ def paint_pairs(job: Stylize, wanted: MakePairs, *, quiet: bool) -> int:
     photos = open_photos(job.content)
     for trouble in photos.troubles:
         say(f"left out: {trouble}")
-    _claim(folder, job)
     # The photos come one by one; paintings and start are read once.
     sources = sources_of(job, torch.zeros(3, 16, 16), [style.path for style in job.styles])
     encoder = _encoder(job)
+    _claim(folder, job)
     count = min(wanted.count or len(photos), len(photos))
     with interruptible() as interrupted:
         pairs = islice(_pairs(job, photos, folder), count)

@@ -8,9 +8,10 @@ from contextlib import closing
 from typing import TypeVar
 
 from brushwork.events import Returning
-from brushwork.surfaces.status import interruptible
+from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import LINE_EVERY, OneBar, Silence, say, suiting
 from brushwork.training.events import Checkpoint, EpochDone, Event, Preparing, Started, Stepped
+from brushwork.training.processes import Processes
 
 Result = TypeVar("Result")
 
@@ -41,6 +42,25 @@ def drain(
             if interrupted and isinstance(event, Checkpoint):
                 return False
     return True
+
+
+def help_along(events: Generator[Event]) -> int:
+    """Take part in a training that the first of several processes shows and writes; the exit status."""
+    with interruptible() as interrupted:
+        try:
+            for _ in events:
+                pass
+        except RuntimeError:  # the first one has left
+            if not interrupted:
+                raise
+            return INTERRUPTED
+    return DONE
+
+
+def take_leave(together: Processes, status: int) -> None:
+    """Wait for the other processes, unless they wait for sums: the launcher ends them."""
+    if status != INTERRUPTED:
+        together.close()
 
 
 class Lines(Silence[Event]):
@@ -84,7 +104,7 @@ class Bar(OneBar[Event]):
             self._bar.update(self._task, total=event.count, completed=event.done, description=event.what)
         elif isinstance(event, Started):
             self._epochs = event.epochs if event.is_in_epochs else 0
-            self._bar.console.print(_headline(event), highlight=False)
+            self._bar.console.print(_headline(event), highlight=False, markup=False)
             self._steps = event.steps
             self._bar.update(self._task, total=event.steps, completed=event.step, description="training")
         elif isinstance(event, Stepped):

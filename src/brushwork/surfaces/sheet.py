@@ -18,8 +18,9 @@ from brushwork.images import Picture, Sources
 from brushwork.jobs import Stylize, Variations
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files
-from brushwork.outputs.places import default_output
+from brushwork.outputs.places import apart, default_output
 from brushwork.outputs.poster import Labels, Tile, poster
+from brushwork.outputs.provenance import inputs
 from brushwork.runner import read_sources
 from brushwork.surfaces.status import DONE, INTERRUPTED, interruptible
 from brushwork.surfaces.terminal import say, watcher
@@ -36,7 +37,8 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     format_of(place)
     grid = cells(options, *axes, side=wanted.cell, stem=str(place.with_suffix("")))
     files.check_place(place, overwrite=wanted.overwrite)
-    sources = read_sources(grid[0].job, whole=True)  # other cells may have another filter
+    apart([place], inputs(grid[0].job))
+    sources = read_sources(_greediest(grid), whole=True)  # other cells may have another filter
     check_format(place, *_draw(grid, {}, axes, sources).shape[-2:])
     painted, is_whole = _drain(paint(grid, sources), quiet=quiet)
     if not painted and not is_whole:
@@ -49,6 +51,11 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
     if not quiet or not is_whole:
         say(f"wrote {place}" if is_whole else f"interrupted; the sheet so far is in {place}")
     return DONE if is_whole else INTERRUPTED
+
+
+def _greediest(grid: Sequence[Cell]) -> Stylize:
+    """The job that needs its paintings largest."""
+    return max((cell.job for cell in grid), key=lambda job: job.stroke_size * max(job.style_scales))
 
 
 def _encoded(picture: Picture, format: str, record: str | None) -> bytes:

@@ -12,8 +12,10 @@ from pathlib import Path
 from brushwork.errors import InputError, MissingExtraError
 from brushwork.studio.options import Options
 from brushwork.surfaces.terminal import say
+from brushwork.training.jobs import HUGGING_FACE
 
 VARIABLE = "BRUSHWORK_STUDIO_AUTH"
+BACKLOG = 2048  # uvicorn's own
 
 
 def serve(options: Options) -> None:
@@ -24,6 +26,8 @@ def serve(options: Options) -> None:
             f"--listen lets other machines in: name who may with --auth-file FILE (NAME:PASSWORD a line) or "
             f"{VARIABLE}"
         )
+    if (photos := options.photos) and not photos.startswith(HUGGING_FACE) and not Path(photos).exists():
+        raise InputError(f"--photos {options.photos}: there is no such folder: check the spelling")
     if not find_spec("gradio"):
         raise MissingExtraError("the studio needs an extra: pip install 'brushwork[studio]'")
     import uvicorn
@@ -61,6 +65,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # bound alone, another studio's would be bound beside it
     except OSError as error:
         listener.close()
         raise InputError(f"--port {port}: {error.strerror}: choose another, or 0 for any") from error
@@ -72,7 +77,7 @@ def read_users(file: str | None, variable: str | None) -> dict[str, str]:
     texts = [variable] if variable else []
     if file:
         try:
-            texts.append(Path(file).read_text(encoding="utf-8"))
+            texts.append(Path(file).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--auth-file {file}: cannot be read: give a text file") from error
     users: dict[str, str] = {}
@@ -82,5 +87,7 @@ def read_users(file: str | None, variable: str | None) -> dict[str, str]:
             continue
         if not (name and colon and len(password) >= 8) or "*" in name:  # the line itself is a secret
             raise InputError(f"line {number} of the passwords: write NAME:PASSWORD, 8 characters or more")
-        users[name] = password
+        users[name.strip()] = password
+    if file and not users:
+        raise InputError(f"--auth-file {file}: names nobody: write NAME:PASSWORD, one a line")
     return users

@@ -17,6 +17,7 @@ from brushwork.images import Picture, read_picture
 from brushwork.jobs import Export, Stylize
 from brushwork.outputs import files
 from brushwork.outputs.labels import Cell, labelled
+from brushwork.outputs.places import apart
 from brushwork.runner import run, sources_of
 from brushwork.surfaces.terminal import say, table
 
@@ -43,6 +44,7 @@ def draw_styles(photo: str | None, output: str, *, overwrite: bool, quiet: bool)
     place = Path(output)
     kind = format_of(place)
     files.check_place(place, overwrite=overwrite)
+    apart([place], [photo] if photo else [])
     picture = read_picture(photo) if photo else _example()
     names = [f"builtin:{number}" for number in range(STYLES)]
     cells = [Cell(picture.pixels, ("the photo",)), *(Cell(_painted(picture, n), (n,)) for n in names)]

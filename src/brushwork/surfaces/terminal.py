@@ -114,19 +114,22 @@ class Lines(Silence[Event]):
         elif isinstance(event, Progress) and self._work and (is_time or event.evaluation == 1):
             self._last = now
             at = _at(event, self._started)
-            say(f"{at}: {_losses(event)}, {self._left(self._work.after(event.evaluation), now):.0f} s left")
+            say(f"{at}: {_losses(event)}{self._left(self._work.after(event.evaluation), now)}")
         elif isinstance(event, Swept) and self._work and is_time:
             self._last = now
             left = self._left(self._work.during(event), now)
-            say(f"{self._sweep(event)}, {event.done}/{event.parts} of its tiles, {left:.0f} s left")
+            say(f"{self._sweep(event)}, {event.done}/{event.parts} of its tiles{left}")
 
     def _sweep(self, event: Swept) -> str:
         return f"evaluation {event.evaluation}" if self._started and self._started.evaluations else "pass"
 
-    def _left(self, done: float, now: float) -> float:
-        """Seconds to go at the speed so far."""
+    def _left(self, done: float, now: float) -> str:
+        """Seconds to go at the speed so far, when that can be told."""
         assert self._work is not None, "Started comes first"
-        return (now - self._began) * (self._work.total - done) / (done - self._done)
+        gained = done - self._done
+        if gained <= 0:
+            return ""
+        return f", {(now - self._began) * (self._work.total - done) / gained:.0f} s left"
 
 
 class Bar(OneBar[Event]):

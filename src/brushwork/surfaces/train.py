@@ -31,6 +31,7 @@ MAY_CHANGE = {"photos", "inputs", "targets", "threads", "device", "learning_rate
 POSITIONAL = {"photos": "PHOTOS", "inputs": "INPUTS", "targets": "TARGETS"}
 
 Job = TypeVar("Job", bound=Frozen)
+Network = TypeVar("Network", StyleNetTrain, PairedTrain)
 
 
 class Run(Protocol):
@@ -95,7 +96,9 @@ def stylenet(
         from brushwork.training.stylenet_runner import run_stylenet
 
         known = saved_reference(run_folder(Path(wanted.output or ""))) if state else None
-        preparing = run_stylenet(job, state, known, look_every=wanted.look_every, together=together)
+        preparing = run_stylenet(
+            _from_itself(job, wanted, state), state, known, look_every=wanted.look_every, together=together
+        )
         return watched(preparing, quiet=quiet or together.rank > 0)
 
     return _train("stylenet", job, wanted, prepare, as_json=json_, quiet=quiet)
@@ -123,7 +126,9 @@ def paired(
     def prepare(wanted: NetworkFiles, state: dict[str, Any] | None, together: Processes) -> Run:
         from brushwork.training.paired_runner import run_paired
 
-        return run_paired(job, state, look_every=wanted.look_every, together=together)
+        return run_paired(
+            _from_itself(job, wanted, state), state, look_every=wanted.look_every, together=together
+        )
 
     return _train("paired", job, wanted, prepare, as_json=json_, quiet=quiet)
 
@@ -181,10 +186,21 @@ def resumed(kind: type[Job], task: str, folder: Path, asked: dict[str, Any], may
     return job
 
 
+def _from_itself(job: Network, wanted: NetworkFiles, state: dict[str, Any] | None) -> Network:
+    """A job that goes on takes its network's layers from its own folder: ``--from``'s file may be gone."""
+    if state is None or not job.from_network:
+        return job
+    from brushwork.outputs.network import NETWORK, run_folder
+
+    known = run_folder(Path(wanted.output or "")) / NETWORK
+    return job.model_copy(update={"from_network": str(known)}) if known.exists() else job
+
+
 def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_json: bool, quiet: bool) -> int:
     from brushwork.context import keep_freed_memory
     from brushwork.outputs.network import NetworkFolder, run_folder
     from brushwork.outputs.training import saved_state
+    from brushwork.surfaces.progress import help_along, take_leave
     from brushwork.training.processes import processes
 
     keep_freed_memory()
@@ -193,17 +209,19 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
     folder = NetworkFolder(task, job, wanted, state)
     if not together.rank:
         folder.check()
-    run = prepare(wanted, state, together)
-    if together.rank:  # helps the first one, which writes
-        for _ in run.events:
-            pass
-        status = DONE
+    try:
+        run = prepare(wanted, state, together)
+    except BaseException:
+        folder.abandon()
+        raise
+    if together.rank:
+        status = help_along(run.events)
     else:
         for note in run.notes:
             say(note)
         folder.begin(None if state else run.reference)
         status = _work(run, folder, as_json=as_json, quiet=quiet)
-    together.close()  # not after an error: the others wait for sums then, and the launcher ends them
+    take_leave(together, status)
     return status
 
 

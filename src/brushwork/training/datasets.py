@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brushwork.errors import InputError
+from brushwork.errors import BrushworkError, InputError
 from brushwork.fetch import cache_folder
 from brushwork.images import read_picture, resize
 
@@ -149,7 +149,7 @@ def _read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."):
         try:
             pictures.append(_grey_square(read_picture(path).pixels, side))
-        except InputError as error:
+        except BrushworkError as error:
             troubles.append(str(error))
     if len(pictures) < 2:
         raise InputError(

@@ -12,6 +12,9 @@ from brushwork.recipes import read_recipe
 RECIPES = "brushwork.training.recipes"
 """The package that holds the recipes of GANs."""
 
+HUGGING_FACE = "hf:"
+"""How photos begin that are a Hugging Face data set."""
+
 Accumulate = Annotated[int, option("parts that a batch is computed in, for less memory", "N", ge=1, le=1024)]
 Device = Annotated[
     str, option("where to compute", "auto|cpu|cuda[:N]|mps", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from brushwork.context import context_for
 from brushwork.encoders import VGG19
+from brushwork.errors import InputError
 from brushwork.feedforward.unet import UNet, UNetSettings, read_unet
 from brushwork.training.events import Event
 from brushwork.training.gates import Gate, Verdict, of_pixels
@@ -19,7 +20,7 @@ from brushwork.training.jobs import PairedTrain
 from brushwork.training.loop import in_steps, train
 from brushwork.training.paired import Translate
 from brushwork.training.pairings import PairCrops, Pairing, match
-from brushwork.training.photos import middle, split
+from brushwork.training.photos import middle, set_aside, split
 from brushwork.training.processes import Processes
 
 REMEDIES = {
@@ -70,10 +71,12 @@ def run_paired(
     """Prepare a training; it begins with the first event asked for. Raises BrushworkError."""
     context = context_for(job)
     pairing = match(job.inputs, job.targets)
-    learnt, kept = split(len(pairing), job.held_back, job.seed)
-    held = [pairing.read(index) for index in kept]
+    held = set_aside(pairing, split(len(pairing), job.held_back, job.seed), pairing.look, "pairs")
+    if not (learnt := [index for index in range(len(pairing)) if index not in held]):
+        raise InputError(f"{job.inputs}: all pairs that can be read are held back to judge by: give more")
     given, wanted = (
-        torch.cat([middle(pair[side], job.crop) for pair in held]).to(context.device) for side in (0, 1)
+        torch.cat([middle(pair[side], job.crop) for pair in held.values()]).to(context.device)
+        for side in (0, 1)
     )
     encoder = VGG19.load(job.weights, dtype=context.dtype, device=context.device)
     torch.manual_seed(job.seed)

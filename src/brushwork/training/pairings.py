@@ -34,9 +34,10 @@ class Pairing(Tolerant):
         """
         others = [*among] or [index]
         begin = others.index(index)
-        return self.first([*others[begin:], *others[:begin]], self._read, f"{len(others)} pairs")
+        return self.first([*others[begin:], *others[:begin]], self.look, f"{len(others)} pairs")
 
-    def _read(self, index: int) -> tuple[Tensor, Tensor]:
+    def look(self, index: int) -> tuple[Tensor, Tensor]:
+        """This very pair. Raises InputError when it cannot be read."""
         given, wanted = self.pairs[index]
         one, two = read_picture(given).pixels, read_picture(wanted).pixels
         if one.shape != two.shape:

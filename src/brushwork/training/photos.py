@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ from brushwork.images import Source, read_picture, resize
 from brushwork.inputs import opened
 from brushwork.pairs import PICTURES
 from brushwork.training.datasets import Shuffled
+from brushwork.training.jobs import HUGGING_FACE
 
-HUGGING_FACE = "hf:"
 ZOOM = 1.5  # a crop takes between all of a photo's short side and this part of it
 AHEAD = 2  # batches read while one is learnt from
 Loaded = TypeVar("Loaded")
@@ -73,7 +73,7 @@ class Tars:
     def _add(self, path: Path) -> None:
         try:
             with tarfile.open(path, "r:") as tar:
-                members = [m for m in tar if m.isfile() and Path(m.name).suffix.lower() in PICTURES]
+                members = [m for m in tar if m.isfile() and _is_picture(Path(m.name))]
         except (OSError, tarfile.TarError) as error:
             raise InputError(f"{path}: not a plain tar file ({error}): unpack it, or pack it anew") from error
         self._files.append(os.open(path, os.O_RDONLY))
@@ -113,7 +113,7 @@ class HuggingFace:
             )
         except Exception as error:  # whatever hub, network and parsers raise
             raise InputError(f"{HUGGING_FACE}{name}: {str(error).splitlines()[0]}") from error
-        self._rows = given[split or "train"] if isinstance(given, dict) else given
+        self._rows = _rows_of(given, split, name)
         columns = [key for key, kind in self._rows.features.items() if isinstance(kind, datasets.Image)]
         if not columns:
             raise InputError(f"{HUGGING_FACE}{name}: no column of pictures: {', '.join(self._rows.features)}")
@@ -127,6 +127,18 @@ class HuggingFace:
         if found is None:
             raise InputError(f"{self.names[index]}: there is no picture in this row")
         return found["bytes"] or Path(found["path"])
+
+
+def _rows_of(given: Any, split: str, name: str) -> Any:
+    """The rows of a data set that may have several splits. Raises InputError when it has not this one."""
+    if not isinstance(given, dict):
+        if split and Path(name.partition("@")[0]).is_dir():
+            raise InputError(f"{HUGGING_FACE}{name}: the data set in this folder has no splits: leave @ out")
+        return given
+    splits = cast("dict[str, Any]", given)
+    if (chosen := split or "train") not in splits:
+        raise InputError(f"{HUGGING_FACE}{name}: no split {chosen!r}: give NAME@{', NAME@'.join(splits)}")
+    return splits[chosen]
 
 
 class Tolerant:
@@ -173,9 +185,10 @@ class Photos(Tolerant):
 
         Raises InputError when none can.
         """
-        return self.first(chain([index], instead), self._read, "pictures")
+        return self.first(chain([index], instead), self.look, "pictures")
 
-    def _read(self, index: int) -> Tensor:
+    def look(self, index: int) -> Tensor:
+        """This very photo. Raises InputError when it cannot be read."""
         try:
             return read_picture(self.source(index)).pixels
         except BrushworkError as error:
@@ -200,9 +213,16 @@ def open_photos(place: str) -> Photos:
     if not path.is_dir():
         raise InputError(f"{place}: no folder of photos, .tar file or {HUGGING_FACE}NAME: check the spelling")
     inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    loose = [p for p in inside if _is_picture(p)]
     if tars := [p for p in inside if p.suffix.lower() == ".tar"]:
-        return _some(Photos(Tars(tars)), place)
-    return _some(_of_files([p for p in inside if p.suffix.lower() in PICTURES]), place)
+        beside = f"{len(loose)} pictures beside {tars[0]}: give a folder of tar files, or one of pictures"
+        return _some(Photos(Tars(tars), [beside] if loose else []), place)
+    return _some(_of_files(loose), place)
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; those that begin with a dot are what systems keep about other files."""
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".")
 
 
 def _of_files(paths: Sequence[Path]) -> Photos:
@@ -250,6 +270,23 @@ def split(count: int, held_back: int, seed: int) -> tuple[list[int], list[int]]:
     held_back = max(1, min(held_back, count // 10))
     order = np.random.default_rng(seed).permutation(count).tolist()
     return sorted(order[held_back:]), sorted(order[:held_back])
+
+
+def set_aside(
+    pictures: Tolerant, numbers: tuple[list[int], list[int]], read: Callable[[int], Loaded], what: str
+) -> dict[int, Loaded]:
+    """What ``read`` gives of the pictures held back, by their numbers; ``numbers`` are what ``split`` gave.
+
+    In place of one that cannot be read comes one that would have been learnt from. Raises InputError when
+    none is left.
+    """
+    learnt, kept = numbers
+    found: dict[int, Loaded] = {}
+    for index in kept:
+        others = (number for number in learnt if number not in found)
+        number, value = pictures.first(chain([index], others), lambda each: (each, read(each)), what)
+        found[number] = value
+    return found
 
 
 class Crops(Shuffled):

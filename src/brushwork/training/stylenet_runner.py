@@ -26,7 +26,7 @@ from brushwork.training.gates import Verdict, judge
 from brushwork.training.jobs import StyleNetTrain
 from brushwork.training.loop import in_steps, train
 from brushwork.training.perceptual import Balance, Criterion, calibrated, make_criterion
-from brushwork.training.photos import Crops, Photos, middle, open_photos, split
+from brushwork.training.photos import Crops, Photos, middle, open_photos, set_aside, split
 from brushwork.training.processes import Processes
 from brushwork.training.stylenet import INPUTS, Stylise, unfrozen
 
@@ -100,19 +100,22 @@ def _divided(
     A training that goes on keeps the ones that it held back, whatever photos there are by now.
     """
     learnt, kept = split(len(photos), job.held_back, job.seed)
-    names = [Path(photos.name(index)).name for index in kept]
     if reference is None or "held_back" not in reference:
-        # In place of one that cannot be read another that is held back, never one that is learnt from.
-        middles = [middle(photos.read(index, kept), job.crop) for index in kept]
-        return learnt, {"held_back": torch.cat(middles), "names": names}
-    if names != reference["names"]:
+        found = set_aside(photos, (learnt, kept), photos.look, "pictures")
+        middles = torch.cat([middle(each, job.crop) for each in found.values()])
+        reference = {"held_back": middles, "names": [_name(photos, index) for index in found]}
+    if [_name(photos, index) for index in kept] != reference["names"]:
         before = set(reference["names"])
-        learnt = [index for index in range(len(photos)) if Path(photos.name(index)).name not in before]
+        learnt = [index for index in range(len(photos)) if _name(photos, index) not in before]
     if not learnt:
         raise InputError(
             f"{job.photos}: all that are left were held back to judge by: give others to learn from"
         )
     return learnt, {name: reference[name] for name in ("held_back", "names")}
+
+
+def _name(photos: Photos, index: int) -> str:
+    return Path(photos.name(index)).name
 
 
 def _network(job: StyleNetTrain) -> StyleNet:
