@@ -247,7 +247,7 @@ def test_no_output_takes_the_place_of_what_the_run_reads(desk: Desk, options: Op
         desk,
         {**options, "overwrite": True},
         "would take the place of ",
-        "which the run needs: give another name",
+        "which is needed: give another name",
     )
 
 

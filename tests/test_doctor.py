@@ -141,3 +141,5 @@ def test_what_stands_in_brackets_is_printed(capsys: pytest.CaptureFixture[str]) 
     """rich would take it for markup."""
     table([("pip install 'brushwork[heif]'",), ("result.[v2].png",)])
     assert capsys.readouterr().out.splitlines()[1].strip() == "result.[v2].png"
+    table([("0.5", "x" * 300)])
+    assert capsys.readouterr().out.count("x") == 300  # what is too long goes on below

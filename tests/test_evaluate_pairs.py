@@ -192,6 +192,10 @@ def test_fetch_downloads_what_the_judge_needs(
     assert (tmp_path / "cache" / "vgg16-397923af.pth").is_file()
     assert judge_found()
     assert "lpips-0.1-vgg.pth" in capfd.readouterr().err
+    picture = paint(tmp_path / "photo.png", 1)
+    line = ["evaluate", "--fetch", "--content", picture, "--style", paint(tmp_path / "art.png", 2)]
+    assert call([*line, picture]) == 0
+    assert "photo.png" in capfd.readouterr().out
     fetched, given = Judge.load(), Judge.load(weights_files)
     assert torch.equal(fetched.channel_weights["relu3_3"], given.channel_weights["relu3_3"])
     (tmp_path / "cache" / "vgg16-397923af.pth").write_bytes(b"damaged")

@@ -284,7 +284,14 @@ def test_an_interruption_writes_the_sheet_so_far(desk: Desk, monkeypatch: pytest
     assert outcome.status == 130
     assert "interrupted; the sheet so far is in all.png" in outcome.err
     assert [cell["painted"] for cell in json.loads(outcome.out)["cells"]] == [True, False]
-    assert desk.picture("all.png").shape[2] == 3
+    whole = Path("all.png").read_bytes()
+    quiet = sheet(desk, "--across", "strength=0.9,0.3", "--quiet", "--overwrite", "-o", "all.png")
+    assert (quiet.status, quiet.err) == (130, "brushwork: interrupted\n")
+    assert Path("all.png").read_bytes() == whole  # none was painted: the earlier sheet stays
+    quiet = sheet(desk, "--across", "strength=0.3,0.9", "--quiet", "--overwrite", "-o", "all.png")
+    assert quiet.err == "interrupted; the sheet so far is in all.png\n"
+    own = sheet(desk, "--across", "strength=0.3,0.9", "--overwrite", "-o", "photo.png")
+    assert "photo.png would take the place of photo.png" in own.complaint
 
 
 # -------------------------------------------------------------------------------------------------- poster

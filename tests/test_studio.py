@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ pytest.importorskip("gradio")
 
 from gradio_client.exceptions import AppError
 
+from brushwork.surfaces.cli import call
 from commands import environment
 from studio_bench import LONG, QUICK, Program, Server, fetch
 
@@ -34,7 +37,7 @@ def program(server: Server) -> Program:
 
 
 def test_a_program_uploads_paints_and_downloads(
-    server: Server, program: Program, photo_file: Path, painting_file: Path
+    server: Server, program: Program, photo_file: Path, painting_file: Path, tmp_path: Path
 ) -> None:
     photo, painting = program.upload(photo_file), program.upload(painting_file)
     job = program.paint(photo, painting, QUICK)
@@ -45,7 +48,16 @@ def test_a_program_uploads_paints_and_downloads(
     assert answer == 200
     with Image.open(io.BytesIO(body)) as picture:
         assert picture.size == (64, 48)
-        assert '"steps": 3' in picture.info["brushwork"] or '"steps":3' in picture.info["brushwork"]
+        record = json.loads(picture.info["brushwork"])
+    assert record["job"]["steps"] == 3
+    assert {record["job"]["content"], record["job"]["styles"][0]["path"]} == set(record["inputs"])
+    assert set(record["inputs"]) == {photo_file.name, painting_file.name}
+    (home := tmp_path / "home").mkdir()
+    (home / "taken.png").write_bytes(body)
+    for file in (photo_file, painting_file):
+        shutil.copy(file, home / file.name)
+    again = ["stylize", "--from", str(home / "taken.png"), "-o", str(home / "again.png"), "--quiet"]
+    assert call(again) == 0
     assert program.client.predict(api_name="/results")[0]["id"] == job
 
 

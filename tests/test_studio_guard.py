@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from brushwork.errors import InputError
-from brushwork.studio.guard import EVERYBODY, FAILURES_A_MINUTE, UPLOADS_A_MINUTE, USER, Guard
+from brushwork.studio.guard import EVERYBODY, FAILURES_A_MINUTE, FILES, UPLOADS_A_MINUTE, USER, Guard
 from brushwork.surfaces.studio import read_users
 from commands import Desk
 
@@ -140,6 +140,13 @@ def test_what_is_too_large_is_not_read() -> None:
     assert ask(guard(), bodies=(b"x" * 100_000,) * 3) == (200, f"{EVERYBODY} -1")
 
 
+def test_files_that_are_dropped_together_may_be_larger_than_one() -> None:
+    upload, room = "/gradio_api/upload", FILES * 1000 + 100_000
+    assert ask(guard(), upload, (b"x" * 50_000,) * 3, content_length="150000") == (200, f"{EVERYBODY} 150000")
+    assert ask(guard(), upload, content_length=str(room + 1))[0] == 413
+    assert ask(guard(), upload, (b"x" * 100_000,) * 3) == (200, f"{EVERYBODY} -1")
+
+
 def test_uploads_are_counted() -> None:
     app = guard()
     found = [ask(app, "/gradio_api/upload")[0] for _ in range(UPLOADS_A_MINUTE + 1)]
@@ -155,6 +162,11 @@ def test_passwords_come_from_a_file_and_a_variable(tmp_path: Path) -> None:
         "eve": "password3",
     }
     assert read_users(None, None) == {}
+    file.write_bytes(b"\xef\xbb\xbfada : password 1\n")  # as Windows' editor saves it
+    assert read_users(str(file), None) == {"ada": " password 1"}
+    file.write_text("\n")
+    with pytest.raises(InputError, match="names nobody"):
+        read_users(str(file), None)
 
 
 @pytest.mark.parametrize("text", ["ada", "ada:short", ":password1", "a*:password1"])
@@ -171,4 +183,5 @@ def test_listening_needs_passwords(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     assert "--auth-file" in desk.call("studio", "--listen").complaint
     assert "none.txt" in desk.call("studio", "--auth-file", "none.txt").complaint
     assert "--port 99999" in desk.call("studio", "--port", "99999").complaint
+    assert "--photos nowhere: there is no such" in desk.call("studio", "--photos", "nowhere").complaint
     assert "--max-upload 0" in desk.call("studio", "--max-upload", "0").complaint

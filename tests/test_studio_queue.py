@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from threading import Event
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from brushwork.errors import InputError, OutputError
 from brushwork.jobs import Settings, Stylize
@@ -19,6 +21,8 @@ from brushwork.studio.folder import Folder, State, Ticket, draw_id
 from brushwork.studio.options import Options
 from brushwork.studio.painter import Painter
 from brushwork.studio.queue import Going, Queue, next_turn
+from brushwork.studio.sketch import Sketches
+from brushwork.studio.thumbnails import shrink
 from brushwork.training.jobs import StyleNetTrain
 
 MACHINE = {"threads": 1, "max_pixels": 10**6}
@@ -168,6 +172,41 @@ def test_a_training_leaves_its_turn_to_a_picture_and_goes_on_after_it(tmp_path: 
         time.sleep(0.05)
     queue.close()
     assert turns == ["network", "picture", "network"]
+
+
+def test_a_training_that_is_stopped_while_it_leaves_its_turn_is_stopped(tmp_path: Path) -> None:
+    def train(ticket: Ticket, going: Going) -> State:
+        going.give_way.wait(timeout=30)
+        queue.stop(ticket)
+        return "waiting"
+
+    queue = Queue(Folder(tmp_path / "studio"), {"network": train, "picture": lambda *_: "done"}, places=10)
+    training, picture = ticket("a", 1.0, kind="network"), ticket("b", 2.0)
+    queue.add(training)
+    queue.start()
+    end = time.monotonic() + 30
+    while not queue.going(training.id):
+        assert time.monotonic() < end
+    queue.add(picture)
+    while queue.folder.ticket(picture.id, "ada").state != "done":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    queue.close()
+    assert queue.folder.ticket(training.id, "ada").state == "stopped"
+
+
+def test_a_first_impression_is_small_and_a_thumbnail_of_any_picture(
+    tmp_path: Path, photo_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Stylize(content=str(photo_file), styles=["builtin:3"], engine="feedforward", size=1500)  # pyright: ignore
+    sketches = Sketches()
+    found = sketches.picture(sketches.draw(job))
+    assert found
+    with Image.open(io.BytesIO(found)) as picture:
+        assert max(picture.size) == 512
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    shrink(photo_file, tmp_path / "small.webp")
+    assert (tmp_path / "small.webp").exists()
 
 
 # ------------------------------------------------------------------------------------ controls, exports

@@ -310,6 +310,14 @@ def test_tiles_show_in_the_log(desk: Desk) -> None:
     assert "tiles of 64 px" in outcome.err
 
 
+def test_the_log_tells_how_long_it_will_take(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brushwork.surfaces.terminal.LINE_EVERY", -1.0)
+    lines = desk.stylize(size=96, tile=64, quiet=None, json=None).err.splitlines()
+    steps = [line for line in lines if re.search(r"step \d/3: loss .* \d+ s left", line)]
+    tiles = [line for line in lines if re.search(r"evaluation \d, \d+/8 of its tiles, \d+ s left", line)]
+    assert (len(steps), len(tiles)) == (3, 24)
+
+
 def test_too_little_memory_is_refused(desk: Desk) -> None:
     complaint = desk.stylize(memory="500MB", precision="float32", json=None).complaint
     assert "48×36 pixels need at least 0.77 GB of memory" in complaint

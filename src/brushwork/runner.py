@@ -72,23 +72,25 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source], *, whole
     for a picture that cannot be read.
     """
 
-    def read(source: Source, needed: int | None) -> Picture:
-        # Those that fit are read whole: a recipe's own filter sees every pixel.
-        if isinstance(source, (str, Path)) and needed and is_huge(source, needed):
-            return read_shrunk(source, needed)
-        return read_picture(source, max_pixels=job.max_pixels)
-
     size = None if job.size == "original" or job.rows else job.size
     stroke = size and math.ceil(size * job.stroke_size / 100 * max(job.style_scales))
     paintings = [style for style in styles if not (isinstance(style, (str, Path)) and is_network(str(style)))]
     if job.engine == "feedforward":
-        unread = [Painting(style, partial(read, needed=stroke)) for style in paintings]
-        return Sources(read(content, size), Paintings(unread))
-    init = None if job.init in STARTS else read(job.init, size)
-    photo = read(content, size)
+        unread = [Painting(style, partial(_read, job, needed=stroke)) for style in paintings]
+        return Sources(_read(job, content, size), Paintings(unread))
+    init = None if job.init in STARTS else _read(job, job.init, size)
+    photo = _read(job, content, size)
     return Sources(
-        photo if whole else _as_needed(job, photo), [read(style, stroke) for style in paintings], init
+        photo if whole else _as_needed(job, photo), [_read(job, style, stroke) for style in paintings], init
     )
+
+
+def _read(job: Stylize, source: Source, needed: int | None) -> Picture:
+    """A picture of whose long side ``needed`` pixels are enough, None for all."""
+    # Those that fit are read whole: a recipe's own filter sees every pixel.
+    if isinstance(source, (str, Path)) and needed and is_huge(source, needed):
+        return read_shrunk(source, needed)
+    return read_picture(source, max_pixels=job.max_pixels)
 
 
 def _as_needed(job: Stylize, photo: Picture) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,25 @@ def record(job: Stylize, made_with: dict[str, Any]) -> str:
     """The JSON that is written into a picture: job, versions, and the sha256 of each input."""
     files = {path: fingerprint(path) for path in inputs(job)}
     return json.dumps({"job": json.loads(job.to_json()), "inputs": files, **made_with})
+
+
+def renamed(record: str, names: Mapping[str, str]) -> str:
+    """A record whose files have the names by which others know them; their sha256 tells whether they are it.
+
+    Two files of one name keep their own.
+    """
+    told = json.loads(record)
+    if len(set(names.values())) < len(names):
+        return record
+
+    def known(name: Any) -> Any:
+        return names.get(name, name)
+
+    told["inputs"] = {known(name): digest for name, digest in told["inputs"].items()}
+    told["job"]["content"] = known(told["job"]["content"])
+    for style in told["job"]["styles"]:
+        style["path"] = known(style["path"])
+    return json.dumps(told)
 
 
 def repeat(path: Path, changes: dict[str, Any]) -> dict[str, Any]:

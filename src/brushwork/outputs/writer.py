@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ STDOUT = "-"
 class Writer:
     """Receives a job's events in order; ``finish`` writes the result, ``rescue`` the picture so far.
 
-    ``photo`` is the photo's file when it came by standard input, ``saved`` the run that this one resumes.
+    ``photo`` is the photo's file when it came by standard input, ``saved`` the run that this one resumes,
+    ``names`` are what files of the job are called in the pictures.
     ``notes`` are lines for the person, to be told and removed.
 
     Raises OutputError when it is made and something is already known not to be writable.
@@ -47,7 +49,9 @@ class Writer:
         *,
         photo: bytes | None = None,
         saved: Saved | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
+        self._names = names or {}
         self.job, self.wanted, self.sources = job, wanted, sources
         self.place = None if wanted.output == STDOUT else Path(wanted.output or default_output(job))
         check(job, wanted, self.place, sources)
@@ -285,7 +289,7 @@ class Writer:
 
     def _encoded(self, picture: Picture, format: str) -> files.Content:
         """The picture as a file, written when that is asked for."""
-        job = self._record if self.wanted.metadata else None
+        job = provenance.renamed(self._record, self._names) if self.wanted.metadata else None
         quality, rounding = self.wanted.quality, self.job.rounding
         return partial(save_picture, picture, format, job=job, quality=quality, rounding=rounding)
 

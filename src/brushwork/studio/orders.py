@@ -66,6 +66,13 @@ def as_python(ticket: Ticket, folder: Folder) -> str:
     return f'import brushwork as bw\n\n{call}\nresult.save("result.png")\n'
 
 
+def names_of(ticket: Ticket, folder: Folder) -> dict[str, str]:
+    """What the users called the files that a ticket's job reads, by their paths."""
+    ids = [id for id in [ticket.options["content"], *ticket.options["styles"]] if not BUILTIN.fullmatch(id)]
+    uploads = [folder.upload(id, ticket.owner) for id in dict.fromkeys(ids)]
+    return {str(folder.upload_file(upload)): upload.name for upload in uploads}
+
+
 def _named(ticket: Ticket, folder: Folder) -> tuple[str, list[str], dict[str, Any]]:
     options = json.loads(json.dumps(ticket.options))
     ids = [options.pop("content"), *options.pop("styles")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from brushwork.errors import InputError
 from brushwork.jobs import Stylize
 from brushwork.studio.folder import Folder, State, Ticket
-from brushwork.studio.orders import job_of
+from brushwork.studio.orders import job_of, names_of
 from brushwork.studio.queue import Going
 from brushwork.wanted import Wanted
 
@@ -39,7 +39,9 @@ class Painter:
         sources = read_sources(job)
         painted = run(saved.machine_job if saved else job, sources, saved.checkpoint if saved else None)
         work = None
-        with closing(Writer(job, wanted, sources, saved=saved)) as writer, closing(painted):
+        # Whoever takes a picture home has its photo there, under its own name.
+        names = names_of(ticket, self.folder)
+        with closing(Writer(job, wanted, sources, saved=saved, names=names)) as writer, closing(painted):
             for event in painted:
                 writer.handle(event)
                 work = _note(event, work, going)
