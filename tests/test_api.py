@@ -126,6 +126,7 @@ def test_a_start_from_a_file() -> None:
         (lambda: bw.stylize("photo.png", "painting.png", size=3), "--size 3"),
         (lambda: bw.stylize("photo.png", "painting.png", colour="red"), "'colour'"),
         (lambda: bw.stylize("photo.png", [("painting.png", 0)]), "greater than 0"),
+        (lambda: bw.stylize("photo.png", [("painting.png", 1, 2)]), "a painting and its weight"),
         (lambda: bw.stylize("photo.png", np.full((9, 9, 3), 7.0)), "scale floats to 0..1"),
         (lambda: bw.stylize("photo.png", "painting.png", device="cuda:99"), "--device cuda:99"),
         (lambda: bw.stylize("photo.png", "painting.png", weights="photo.png"), "photo.png"),
@@ -134,6 +135,22 @@ def test_a_start_from_a_file() -> None:
 def test_a_mistake_is_a_brushwork_error(call: Callable[[], bw.Result], message: str) -> None:
     with pytest.raises(bw.BrushworkError, match=message):
         call()
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_a_programs_own_default_of_numbers_does_not_matter(photo_file: Path, backend: str) -> None:
+    from brushwork.feedforward import shelf
+
+    options: dict[str, Any] = {"engine": "feedforward", "size": 64, "backend": backend}
+    usual = bw.stylize(photo_file, "builtin:3", **options)
+    shelf.clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = bw.stylize(photo_file, "builtin:3", **options)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        shelf.clear()
+    assert np.array_equal(np.asarray(found.image), np.asarray(usual.image))
 
 
 def test_save_chooses_the_format_and_overwrites_nothing() -> None:

@@ -56,8 +56,10 @@ def test_it_is_upright_and_over_white(tmp_path: Path, photo: Tensor) -> None:
     to_image(resize(photo, 480, 640, "bicubic")).save(tmp_path / "turned.jpg", exif=exif)
     assert read_shrunk(tmp_path / "turned.jpg", 64).pixels.shape == (1, 3, 128, 96)
     clear = Image.new("RGBA", (300, 200), (255, 0, 0, 0))
-    clear.save(tmp_path / "clear.png")
+    clear.save(tmp_path / "clear.png", dpi=(300, 300))
     found = read_shrunk(tmp_path / "clear.png", 30)
+    assert found.dpi == pytest.approx((300, 300), abs=0.1)
+    assert read_shrunk(tmp_path / "turned.jpg", 64).dpi is None
     assert found.alpha is not None and float(found.alpha.max()) == 0
     assert float(found.pixels.min()) == 1
     Image.new("L", (300, 200), 128).save(tmp_path / "grey.png")

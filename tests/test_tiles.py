@@ -22,11 +22,13 @@ from brushwork.events import Checkpoint, Event, Finished, Losses, Swept
 from brushwork.fields import build
 from brushwork.images import Picture, resize
 from brushwork.jobs import Settings, Stylize
+from brushwork.losses import Moments, Patches
 from brushwork.optimize import engine, vault
 from brushwork.optimize.crew import Crew
 from brushwork.optimize.objective import Evaluation, Objective, make_target
 from brushwork.optimize.optimizers import LBFGS
 from brushwork.optimize.plan import Plan
+from brushwork.optimize.tally import MomentsTally, NearestTally
 from brushwork.optimize.tiled import TiledObjective, make_tiled_target
 from brushwork.optimize.tiles import tiling
 from brushwork.optimize.vault import Vault
@@ -302,6 +304,17 @@ def test_an_evaluation_goes_on_in_its_middle(
     assert swept[:2] == [state.begun["done"] + 1, state.begun["done"] + 2]
     assert isinstance(last, Finished) and isinstance(resumed[-1], Finished)
     assert torch.equal(resumed[-1].picture.pixels, last.picture.pixels)
+
+
+def test_what_a_checkpoint_had_collected_goes_to_the_device(photo: Tensor) -> None:
+    """Read from a file it is on the processor; a device without numbers stands for a GPU."""
+    far = Moments(1.0, torch.zeros(3, device="meta"), torch.zeros(3, 3, device="meta"))
+    moments = MomentsTally(far, build(Settings, {}), 1, 1.0)
+    moments.go_on(vars(Moments(2.0, torch.zeros(3), torch.zeros(3, 3))))
+    assert moments.sums and {moments.sums.first.device.type, moments.sums.second.device.type} == {"meta"}
+    nearest = NearestTally(Patches(far.second, far.second), 1.0)
+    nearest.go_on({"weight": 2, "total": torch.zeros(3)})
+    assert nearest.total is not None and nearest.total.device.type == "meta"
 
 
 def test_tiles_show_in_the_log(desk: Desk) -> None:

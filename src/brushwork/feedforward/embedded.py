@@ -136,7 +136,7 @@ def _multistyle(tensors: Mapping[str, Tensor]) -> Pairs:
         yield f"{ours}.conv.weight", tensors[f"{theirs}.w"]
         for name in ("gamma", "beta"):
             by_style = tensors[f"{theirs}.norm.{name}"]  # (26, C)
-            yield f"{ours}.norm.{name}", torch.zeros(by_style.shape[1])
+            yield f"{ours}.norm.{name}", torch.zeros(by_style.shape[1], dtype=torch.float32)
             yield f"{ours}.norm.{name}_by", by_style.T.contiguous()
 
 
