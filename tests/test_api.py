@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Generator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import imagecodecs
 import numpy as np
@@ -126,7 +126,7 @@ def test_a_start_from_a_file() -> None:
         (lambda: bw.stylize("photo.png", "painting.png", size=3), "--size 3"),
         (lambda: bw.stylize("photo.png", "painting.png", colour="red"), "'colour'"),
         (lambda: bw.stylize("photo.png", [("painting.png", 0)]), "greater than 0"),
-        (lambda: bw.stylize("photo.png", [("painting.png", 1, 2)]), "a painting and its weight"),
+        (lambda: bw.stylize("photo.png", cast("Any", [("painting.png", 1, 2)])), "a painting and its weight"),
         (lambda: bw.stylize("photo.png", np.full((9, 9, 3), 7.0)), "scale floats to 0..1"),
         (lambda: bw.stylize("photo.png", "painting.png", device="cuda:99"), "--device cuda:99"),
         (lambda: bw.stylize("photo.png", "painting.png", weights="photo.png"), "photo.png"),
