@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import json
 import math
 import os
@@ -255,6 +256,23 @@ def test_two_runs_do_not_share_a_folder(desk: Desk, tmp_path: Path) -> None:
     assert first.holds_state
     first.finish()
     assert not first.path.exists()
+
+
+def test_a_disk_that_was_full_at_first_is_tried_again(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(desk)
+    saved = read_run(Path("kept"))
+    folder = RunFolder(tmp_path / "later.run", Wanted(), None)
+    with monkeypatch.context() as patch:
+        patch.setattr("brushwork.outputs.files.os.fsync", full_disk)
+        assert not folder.store("{}", saved.checkpoint, saved.memory)
+    assert folder.store("{}", saved.checkpoint, saved.memory)
+    assert folder.holds_state
+
+
+def full_disk(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_quick_run_leaves_nothing(desk: Desk) -> None:

@@ -127,6 +127,7 @@ class RunFolder:
             return
         # One that has appeared since is another run's. Not the folders above: those that went away are gone.
         self.path.mkdir(exist_ok=not self._is_new)
+        self._is_new = False  # it is ours, also when the rest fails and is tried again
         remove(self.path, whole=False)
         if self._photo is not None:
             files.write(self.path / PHOTO, self._photo)

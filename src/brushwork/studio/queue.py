@@ -145,7 +145,7 @@ class Queue:
                 if state == "done" or not going.is_closing:
                     self._end(ticket, state, "", began)
             if not self._open:
-                trim_memory()  # a training's 4 GB would stay, and wait for nothing
+                trim_memory()  # of a training 3 GB would stay, and wait for nothing
 
     def _wait(self) -> Ticket | None:
         """The next job, when there is one; None when the studio closes."""
