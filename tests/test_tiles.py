@@ -363,7 +363,7 @@ def test_a_picture_too_small_for_a_layer_is_still_refused(desk: Desk) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "950MB")])
+@pytest.mark.parametrize(("size", "memory"), [("512", None), ("700", "960MB")])
 def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None, precision: str) -> None:
     """The peak of a process of its own, against what was foretold."""
     line = desk.line(
@@ -383,7 +383,7 @@ def test_memory_stays_within_the_plan(desk: Desk, size: str, memory: str | None,
     )
     assert found == pytest.approx(planned, rel=0.15)
     if memory:
-        assert found <= 950_000_000
+        assert found <= 960_000_000
 
 
 def test_a_tile_side_out_of_bounds() -> None:
