@@ -333,7 +333,7 @@ def test_the_log_tells_how_long_it_will_take(desk: Desk, monkeypatch: pytest.Mon
 
 def test_too_little_memory_is_refused(desk: Desk) -> None:
     complaint = desk.stylize(memory="500MB", precision="float32", json=None).complaint
-    assert "48×36 pixels need at least 0.77 GB of memory" in complaint
+    assert "48×36 pixels need at least 0.78 GB of memory" in complaint
     assert "--memory allows 0.5 GB" in complaint
     assert "give more memory" in complaint
     for wrong in ("4XB", "much"):
