@@ -19,7 +19,7 @@ from brushwork.optimize.variants import variant_sizes
 BASE, MATRICES = 487_000_000, 72_500_000
 """Bytes of torch and of the weights as read; numbers of VGG19's kernels and Winograd's matrices.
 
-So that runs stay below: with 475 MB one for which 938 were foretold took 937 to 950, the same code each time.
+So that runs stay below: with 475 MB one for which 938 were foretold took 937 to 950 from run to run.
 """
 VECTOR = 12  # bytes a pixel of one picture, gradient or step
 VECTORS = 9  # photo, picture and gradient, those accepted last, the step and what it is made of
