@@ -71,10 +71,9 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source], *, whole
     The engine that paints at once looks at paintings only when it does not know them yet. Raises InputError
     for a picture that cannot be read.
     """
-
     size = None if job.size == "original" or job.rows else job.size
     stroke = size and math.ceil(size * job.stroke_size / 100 * max(job.style_scales))
-    paintings = [style for style in styles if not (isinstance(style, (str, Path)) and is_network(str(style)))]
+    paintings = [style for style in styles if _is_painting(style)]
     if job.engine == "feedforward":
         unread = [Painting(style, partial(_read, job, needed=stroke)) for style in paintings]
         return Sources(_read(job, content, size), Paintings(unread))
@@ -83,6 +82,10 @@ def sources_of(job: Stylize, content: Source, styles: Sequence[Source], *, whole
     return Sources(
         photo if whole else _as_needed(job, photo), [_read(job, style, stroke) for style in paintings], init
     )
+
+
+def _is_painting(style: Source) -> bool:
+    return not (isinstance(style, (str, Path)) and is_network(str(style)))
 
 
 def _read(job: Stylize, source: Source, needed: int | None) -> Picture:

@@ -194,11 +194,16 @@ def _brush(
         return Brush(key, settings, _style_vector(job, sources, prepared, key), 1.0)
     if key == shelf.BUILTIN_STYLES:
         return Brush(key, settings, mixture(job.styles), job.strength)
-    names = settings.conditions
     ratio = learnt(strokes(job, (prepared.photo.shape[-2], prepared.photo.shape[-1]), settings))
-    known = {"strength": job.strength, "stroke_size": math.log2(ratio)}
-    condition = torch.tensor([known.get(n, 0.0) for n in names], dtype=torch.float32) if names else None
-    return Brush(key, settings, condition, opacity(job.strength) if "strength" in names else job.strength)
+    condition = conditions(settings, strength=job.strength, stroke_size=math.log2(ratio))
+    is_told = "strength" in settings.conditions
+    return Brush(key, settings, condition, opacity(job.strength) if is_told else job.strength)
+
+
+def conditions(settings: StyleNetSettings, **known: float) -> Tensor | None:
+    """The inputs (n) of a network of one style, by their names or 0; None when it has none."""
+    values = [known.get(name, 0.0) for name in settings.conditions]
+    return torch.tensor(values, dtype=torch.float32) if values else None
 
 
 def arbitrary_key(weights: str | None) -> shelf.Key:

@@ -13,7 +13,7 @@ import torch
 
 from brushwork.errors import InputError
 from brushwork.feedforward import shelf
-from brushwork.feedforward.engine import arbitrary_key, blended, mixture, predict
+from brushwork.feedforward.engine import arbitrary_key, blended, conditions, mixture, predict
 from brushwork.feedforward.graph import INPUT, make_model
 from brushwork.feedforward.runtime import session
 from brushwork.feedforward.stylenet import StyleNet
@@ -67,9 +67,7 @@ def _network(job: Export) -> tuple[StyleNet, torch.Tensor | None]:
         if is_unet(Path(first)):
             raise InputError(f"--style {first} is a network from pairs: give one of `train stylenet`")
         network = shelf.plain(shelf.key_of(first))
-        known = {"strength": 1.0}
-        names = network.settings.conditions
-        return network, torch.tensor([known.get(name, 0.0) for name in names]) if names else None
+        return network, conditions(network.settings, strength=1.0)
     key = arbitrary_key(job.weights)
     vectors = [predict(without_margin(read_picture(style.path).pixels), key) for style in styles]
     return shelf.plain(key), blended(vectors, styles)

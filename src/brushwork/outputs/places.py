@@ -14,11 +14,9 @@ from brushwork.jobs import Stylize
 from brushwork.optimize.scales import result_size
 from brushwork.outputs import files, sheets
 from brushwork.outputs.provenance import inputs
+from brushwork.outputs.run_folder import HELD
 from brushwork.styles import is_network
 from brushwork.wanted import Wanted
-
-RUN_FILES = JOB, STATE, TRACE, PHOTO = "job.json", "checkpoint.safetensors", "trace.jsonl", "photo"
-"""What a run directory holds."""
 
 
 def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) -> None:
@@ -42,7 +40,7 @@ def check(job: Stylize, wanted: Wanted, place: Path | None, sources: Sources) ->
 def _check_apart(job: Stylize, wanted: Wanted, place: Path | None, paths: list[Path]) -> None:
     """Raise OutputError for an output in the place of a file that the job or its resumption reads."""
     run = run_place(job, wanted, place)
-    apart(paths, [*inputs(job), *(str(run / name) for name in RUN_FILES if run)])
+    apart(paths, [*inputs(job), *(str(run / name) for name in HELD if run)])
 
 
 def apart(outputs: Sequence[Path], read: Sequence[str]) -> None:

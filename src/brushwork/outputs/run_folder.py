@@ -24,13 +24,14 @@ from brushwork.jobs import Stylize
 from brushwork.outputs import checkpoint as checkpoint_file
 from brushwork.outputs import files
 from brushwork.outputs.pace import Pace
-from brushwork.outputs.places import JOB, PHOTO, STATE, TRACE
 from brushwork.outputs.provenance import fingerprint
 from brushwork.wanted import Wanted
 
 PLACES = (
     "output", "trace", "record", "grid", "plot", "comparison", "preview", "high_pass", "run_dir"
 )  # fmt: skip
+HELD = JOB, STATE, TRACE, PHOTO = "job.json", "checkpoint.safetensors", "trace.jsonl", "photo"
+"""What a run directory holds."""
 
 
 @dataclass(frozen=True)

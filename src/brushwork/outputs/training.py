@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -92,11 +93,16 @@ class TrainingFolder(ABC, Generic[Learnt]):
         self._is_new = not self.path.exists()
         claim(self.path, resume=self._resume, overwrite=self._overwrite)
 
-    def abandon(self) -> None:
-        """The training could not begin: leave no empty folder behind."""
-        if self._is_new:
-            with contextlib.suppress(OSError):  # it is not empty
-                self.path.rmdir()
+    @contextlib.contextmanager
+    def preparing(self) -> Generator[None]:
+        """While a training is made ready: one that cannot begin leaves no empty folder behind."""
+        try:
+            yield
+        except BaseException:
+            if self._is_new:
+                with contextlib.suppress(OSError):  # it is not empty
+                    self.path.rmdir()
+            raise
 
     def begin(self) -> None:
         """Write the job; what a replaced training left behind goes."""

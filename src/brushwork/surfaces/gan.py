@@ -19,6 +19,8 @@ from brushwork.surfaces.train import resumed
 from brushwork.training.jobs import GanSample, GanScore, GanSettings, GanTrain, TrainingFiles
 
 if TYPE_CHECKING:  # torch takes seconds
+    from brushwork.outputs.training import GanFolder
+    from brushwork.training.gan import Gan
     from brushwork.training.processes import Processes
     from brushwork.training.scoring import Scored
 
@@ -79,11 +81,8 @@ def _train_together(
     folder = GanFolder(job, wanted, state)
     if not together.rank:
         folder.check()
-    try:
+    with folder.preparing():
         run = run_gan(job, state, look_every=wanted.film_every, together=together)
-    except BaseException:
-        folder.abandon()
-        raise
     if together.rank:
         return help_along(run.events)
     for trouble in run.troubles:
@@ -92,17 +91,21 @@ def _train_together(
     if not drain(
         run.events, lambda event: folder.handle(event, run.task), lambda: tell(folder.notes), quiet=quiet
     ):
-        is_stored = folder.store(run.task)
-        tell(folder.notes)
-        again = f"brushwork gan train -o {quote(str(folder.path))} --resume"
-        say(f"interrupted; go on: {again}" if is_stored else "interrupted")
-        return INTERRUPTED
+        return _interrupted(folder, run.task)
     folder.finish(run.task)
     if as_json:
         write_standard_output(json.dumps(folder.summary()).encode() + b"\n")
     elif not quiet:
         say(f"wrote {folder.path}")
     return DONE
+
+
+def _interrupted(folder: GanFolder, task: Gan) -> int:
+    is_stored = folder.store(task)
+    tell(folder.notes)
+    again = f"brushwork gan train -o {quote(str(folder.path))} --resume"
+    say(f"interrupted; go on: {again}" if is_stored else "interrupted")
+    return INTERRUPTED
 
 
 def sample(

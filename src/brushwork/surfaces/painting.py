@@ -68,12 +68,15 @@ def _read(job: Stylize, saved: Saved | None) -> tuple[bytes | None, Sources]:
     from brushwork.runner import read_sources
 
     keep_freed_memory()
-    # The stream is None where it was closed before we began.
-    piped = sys.stdin.buffer.read() if job.content == "-" and not saved and sys.stdin else b""
-    photo = saved.photo if saved else piped if job.content == "-" else None
-    if photo == b"":
-        raise InputError("standard input is empty: pipe the photo in, or name its file")
+    photo = saved.photo if saved else _piped() if job.content == "-" else None
     return photo, read_sources(job, content=photo)
+
+
+def _piped() -> bytes:
+    """The photo's file on standard input, which is None where it was closed before we began."""
+    if photo := sys.stdin and sys.stdin.buffer.read():
+        return photo
+    raise InputError("standard input is empty: pipe the photo in, or name its file")
 
 
 def _drain(events: Generator[Event], writer: Writer, watcher: Watcher) -> bool:

@@ -30,9 +30,7 @@ from brushwork.variations import Axis, Cell, Painted, cells, default_axes, paint
 def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, quiet: bool) -> int:
     """Paint a sheet of variations of the job with these options; returns the exit status."""
     keep_freed_memory()
-    axes = [read_axis(text) if text else None for text in (wanted.across, wanted.down)]
-    if not any(axes):
-        axes = list(default_axes(options))
+    axes = _axes(options, wanted)
     place = Path(wanted.output) if wanted.output else _default_place(build(Stylize, options))
     format_of(place)
     grid = cells(options, *axes, side=wanted.cell, stem=str(place.with_suffix("")))
@@ -45,12 +43,18 @@ def paint_sheet(options: dict[str, Any], wanted: Variations, *, as_json: bool, q
         raise KeyboardInterrupt  # an earlier sheet stays
     _tell_problems(painted)
     picture, report = Picture(_draw(grid, painted, axes, sources)), _report(grid, painted)
-    record = json.dumps({"cells": report}, ensure_ascii=False) if wanted.metadata else None
-    files.write_or_rescue(place, _encoded(picture, format_of(place), record))
+    record = json.dumps({"cells": report}, ensure_ascii=False)
+    files.write_or_rescue(place, _encoded(picture, format_of(place), record if wanted.metadata else None))
     _tell(place, report, as_json=as_json)
     if not quiet or not is_whole:
         say(f"wrote {place}" if is_whole else f"interrupted; the sheet so far is in {place}")
     return DONE if is_whole else INTERRUPTED
+
+
+def _axes(options: dict[str, Any], wanted: Variations) -> list[Axis | None]:
+    """What varies across and down; what usually does when nothing is said."""
+    axes = [read_axis(text) if text else None for text in (wanted.across, wanted.down)]
+    return axes if any(axes) else list(default_axes(options))
 
 
 def _greediest(grid: Sequence[Cell]) -> Stylize:

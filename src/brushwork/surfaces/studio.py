@@ -72,14 +72,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--auth-file {file}: cannot be read: give a text file") from error
+
+
 def read_users(file: str | None, variable: str | None) -> dict[str, str]:
     """Names and passwords, one NAME:PASSWORD a line. Raises InputError for what is none."""
-    texts = [variable] if variable else []
-    if file:
-        try:
-            texts.append(Path(file).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--auth-file {file}: cannot be read: give a text file") from error
+    texts = [text for text in (variable, file and _text(file)) if text]
     users: dict[str, str] = {}
     for number, line in enumerate("\n".join(texts).splitlines(), 1):
         name, colon, password = line.strip().partition(":")

@@ -209,11 +209,8 @@ def _train(task: str, job: Any, wanted: NetworkFiles, prepare: Prepare, *, as_js
     folder = NetworkFolder(task, job, wanted, state)
     if not together.rank:
         folder.check()
-    try:
+    with folder.preparing():
         run = prepare(wanted, state, together)
-    except BaseException:
-        folder.abandon()
-        raise
     if together.rank:
         status = help_along(run.events)
     else:

@@ -212,12 +212,18 @@ def open_photos(place: str) -> Photos:
         return _some(Photos(Tars([path])), place)
     if not path.is_dir():
         raise InputError(f"{place}: no folder of photos, .tar file or {HUGGING_FACE}NAME: check the spelling")
-    inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    return _some(_of_folder(path), place)
+
+
+def _of_folder(folder: Path) -> Photos:
+    """Those in a folder's tar files when it has such, else its pictures."""
+    inside = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     loose = [p for p in inside if _is_picture(p)]
-    if tars := [p for p in inside if p.suffix.lower() == ".tar"]:
-        beside = f"{len(loose)} pictures beside {tars[0]}: give a folder of tar files, or one of pictures"
-        return _some(Photos(Tars(tars), [beside] if loose else []), place)
-    return _some(_of_files(loose), place)
+    tars = [p for p in inside if p.suffix.lower() == ".tar"]
+    if not tars:
+        return _of_files(loose)
+    beside = f"{len(loose)} pictures beside {tars[0]}: give a folder of tar files, or one of pictures"
+    return Photos(Tars(tars), [beside] if loose else [])
 
 
 def _is_picture(path: Path) -> bool:
