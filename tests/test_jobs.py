@@ -16,7 +16,7 @@ from brushwork.encoders import LAYERS
 from brushwork.errors import InputError
 from brushwork.fields import build, flag
 from brushwork.idle import OPTIMIZERS
-from brushwork.jobs import Settings, Stylize, merge
+from brushwork.jobs import Export, Settings, Stylize, merge
 from brushwork.recipes import Recipe, names, read_recipe
 from brushwork.styles import Style, is_network
 
@@ -587,3 +587,12 @@ def test_a_recipe_on_top_of_another_overrides_as_options_do(tmp_path: Path) -> N
     assert on_top("keras-example", "[with.lbfgs]\nsteps = 9", optimizer="lbfgs").steps == 9
     itself = on_top("keras-example", 'optimizer = "lbfgs"')
     assert itself == usual.model_copy(update={"recipe": itself.recipe})
+
+
+def test_weights_are_for_paintings() -> None:
+    message = "--weights is for paintings, and net.safetensors is a network of its own"
+    assert message in refused(styles=["x/net.safetensors"], engine="feedforward", weights="w.npz")
+    with pytest.raises(InputError, match="is a network of its own: leave it out"):
+        build(Export, {"styles": ["net.safetensors"], "weights": "w.npz"})
+    with pytest.raises(InputError, match=r"net.safetensors cannot be blended"):
+        build(Export, {"styles": ["net.safetensors", "art.png"]})

@@ -27,7 +27,7 @@ from brushwork.fields import (
 )
 from brushwork.idle import PHOTO_STARTS, check_typed
 from brushwork.recipes import merge, read_recipe
-from brushwork.styles import BUILTIN, Styles, is_network
+from brushwork.styles import Styles, check_networks, is_network
 
 STARTS = (*PHOTO_STARTS, "noise", "style", "feedforward")
 """The starts that ``init`` can name; anything else is a picture file."""
@@ -294,12 +294,7 @@ class Stylize(Settings):
             raise ValueError(
                 f"--style {name} is a network, which paints in one pass: add --engine feedforward"
             )
-        if len({BUILTIN.sub("builtin", style.path) for style in self.styles}) > 1:
-            raise ValueError(
-                f"--style {name} cannot be blended with another kind: several paintings can, or builtin:N"
-            )
-        if self.weights:
-            raise ValueError(f"--weights is for paintings, and {name} is a network of its own: leave it out")
+        check_networks(self.styles, self.weights)
         if self.color in ("match", "histogram", "lock") and self.color_amount:
             raise ValueError(
                 f"--color {self.color} needs a painting's colours, which {name} has not: use content"
@@ -396,3 +391,8 @@ class Export(Frozen):
     )
     output: str | None = option("the file [ART.onnx]", "MODEL.onnx", default=None)
     overwrite: bool = option("replace a file that exists", default=False)
+
+    @model_validator(mode="after")
+    def _check_styles(self) -> Self:
+        check_networks(self.styles, self.weights)
+        return self

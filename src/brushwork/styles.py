@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -24,6 +26,20 @@ class Style(Frozen):
 
     path: str = Field(min_length=1)
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
+def check_networks(styles: Sequence[Style], weights: str | None) -> None:
+    """Raise ValueError for a network beside another kind of style, or with a painting's ``weights``."""
+    networks = [style.path for style in styles if is_network(style.path)]
+    if not networks:
+        return
+    name = Path(networks[0]).name  # in a studio the folder is nobody's business
+    if len({BUILTIN.sub("builtin", style.path) for style in styles}) > 1:
+        raise ValueError(
+            f"--style {name} cannot be blended with another kind: several paintings can, or builtin:N"
+        )
+    if weights:
+        raise ValueError(f"--weights is for paintings, and {name} is a network of its own: leave it out")
 
 
 def _styles(value: object) -> object:

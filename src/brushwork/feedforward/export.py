@@ -57,10 +57,6 @@ def _network(job: Export) -> tuple[StyleNet, torch.Tensor | None]:
     """The network that paints the job's styles, and its conditions."""
     styles = job.styles
     first = styles[0].path
-    if len({BUILTIN.sub("builtin", s.path) if is_network(s.path) else "" for s in styles}) > 1:
-        raise InputError(f"--style {first} cannot be blended with another kind: give paintings, or builtin:N")
-    if job.weights and is_network(first):
-        raise InputError(f"--weights is for paintings, and {first} is a network of its own: leave it out")
     if BUILTIN.fullmatch(first):
         return shelf.plain(shelf.BUILTIN_STYLES), mixture(styles)
     if is_network(first):
